@@ -1,0 +1,1 @@
+"""The moments at which Claude Code calls us: fast cold processes that never break a session."""

@@ -1,0 +1,1 @@
+"""The MCP tools: thin, each a few lines over a service."""
