@@ -1,0 +1,95 @@
+"""Who acts: an enrolled agent for its owner, a person, or a machine by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+ActorKind = Literal["agent", "person", "machine"]
+Tier = Literal["embedded", "direct", "server"]
+
+SCOPES: frozenset[str] = frozenset(
+    {
+        "credentials:read",
+        "credentials:write",
+        "credentials:decrypt",
+        "incidents:read",
+        "incidents:write",
+        "audit:read",
+        "context:read",
+        "context:write",
+        "registry:read",
+        "registry:write",
+        "agents:write",
+        "keys:write",
+    }
+)
+AGENT_SCOPES: frozenset[str] = SCOPES - {"agents:write", "keys:write"}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The one who acts, as every audit entry records it.
+
+    `verified` names the parts that were proved (agent, owner, machine); the rest, the Claude
+    session among them, is only asserted by the caller.
+    """
+
+    kind: ActorKind
+    id: str
+    name: str
+    owner_id: str = ""
+    owner_name: str = ""
+    machine_id: str = ""
+    machine_name: str = ""
+    session_id: str = ""
+    verified: frozenset[str] = frozenset()
+    scopes: frozenset[str] = field(default=frozenset(), repr=False)
+    tier: Tier = "embedded"
+
+    def in_session(self, session_id: str) -> Actor:
+        """The same actor, speaking for another Claude Code session."""
+        return replace(self, session_id=session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an act is about: a kind of thing, its id, and its name at that time."""
+
+    type: str
+    id: str = ""
+    name: str = ""
+    client_id: str = ""
+
+
+ACTIONS: dict[str, str] = {
+    "credential.view": "the open fields of one credential were read",
+    "credential.search": "credentials were searched; open fields only",
+    "credential.create": "a credential was made",
+    "credential.update": "fields of a credential were changed; their names are listed",
+    "credential.delete": "a credential was taken out of use; its history stays",
+    "credential.rotate": "a credential got a new value as a new version",
+    "credential.decrypt": "a secret field was opened for the caller",
+    "redaction.load": "all vault values were loaded into a machine's matcher, to strike them from text",
+    "incident.open": "an incident was opened",
+    "incident.search": "incidents were searched or read",
+    "incident.update": "an incident was moved, edited or got a timeline entry",
+    "audit.search": "the audit log was searched",
+    "context.recall": "earlier work was looked up by a question",
+    "context.get": "a whole context record was read",
+    "context.save": "a note was kept in the memory on purpose",
+    "context.forget": "a context record was removed for good",
+    "registry.save": "a client, service or infrastructure was made or changed",
+    "agent.enroll": "a program was enrolled as an agent of a person",
+    "agent.revoke": "an agent was shut out",
+    "agent.prove": "an agent's secret was checked",
+    "person.create": "a person was made",
+    "person.login": "a person's password was checked",
+    "person.password": "a person's password was changed",
+    "machine.enroll": "a machine and its audit key were registered",
+    "vault.create": "the vault was made",
+    "key.create": "a client key was made",
+    "key.slot": "a key slot of the root key was made or replaced",
+    "chain.close": "a chain was closed because a commit's outcome could not be known",
+}
+"""Every action word an audit entry can carry, with its meaning."""

@@ -1,0 +1,98 @@
+"""May this actor do this?  Each function returns, or raises Denied with the reason and who can.
+
+Exposure levels, from closed to open: metadata < strict < sealed < reveal.  Only `reveal` lets a
+value leave to an agent.  Private keys and refresh tokens never leave to an agent, whatever the
+level.  Persons use the command line, which asks for their password each time.
+"""
+
+from __future__ import annotations
+
+from domain.actors import Actor
+from domain.credentials import TYPES, Head
+from domain.errors import Denied, Invalid, NotFound
+
+_SCOPES: dict[str, str] = {
+    "credential.view": "credentials:read",
+    "credential.search": "credentials:read",
+    "credential.create": "credentials:write",
+    "credential.update": "credentials:write",
+    "credential.delete": "credentials:write",
+    "credential.rotate": "credentials:write",
+    "credential.decrypt": "credentials:decrypt",
+    "incident.open": "incidents:write",
+    "incident.update": "incidents:write",
+    "incident.search": "incidents:read",
+    "audit.search": "audit:read",
+    "context.recall": "context:read",
+    "context.get": "context:read",
+    "context.save": "context:write",
+    "context.forget": "context:write",
+    "registry.save": "registry:write",
+    "agent.enroll": "agents:write",
+    "agent.revoke": "agents:write",
+    "person.create": "keys:write",
+    "key.create": "credentials:write",
+    "key.slot": "keys:write",
+}
+
+_MACHINE_ACTIONS = frozenset(
+    {
+        "redaction.load",
+        "vault.create",
+        "machine.enroll",
+        "person.create",
+        "person.login",
+        "agent.enroll",
+        "agent.prove",
+        "key.slot",
+        "chain.close",
+    }
+)
+
+MAX_PURPOSE = 500
+
+
+def may(actor: Actor, action: str) -> None:
+    """Whether the actor's role and scopes cover the action at all."""
+    if actor.kind == "machine":
+        if action not in _MACHINE_ACTIONS:
+            raise Denied(
+                f"a machine does not do {action} by itself", hint="act as a person or an agent"
+            )
+        return
+    scope = _SCOPES.get(action)
+    if scope is not None and scope not in actor.scopes:
+        raise Denied(
+            f"{actor.name} has no right to {action}: the scope {scope} was not granted",
+            hint="an owner can enroll the agent with that scope: claudetools agent enroll --help",
+        )
+
+
+def decrypt(actor: Actor, head: Head, field: str, purpose: str) -> None:
+    """Whether a value may leave to this actor.
+
+    Raises NotFound for a deleted credential or a field that is not set, Invalid without a
+    purpose, Denied where the exposure policy keeps the value in.
+    """
+    if head.state == "deleted":
+        raise NotFound("that credential was deleted", hint="claudetools credential list")
+    if field not in head.fields:
+        names = ", ".join(sorted(head.fields)) or "none"
+        raise NotFound(f"{head.reference} has no such secret field; it has: {names}")
+    if not purpose.strip():
+        raise Invalid(
+            "a reason is needed to open a secret field",
+            fields={"purpose": "say in a few words what the value is needed for"},
+        )
+    if actor.kind == "person":
+        return
+    person_way = f"a person can open it: claudetools credential reveal {head.reference}"
+    if field in TYPES[head.type].at_most_sealed:
+        raise Denied(
+            f"{field} of {head.reference} never leaves to an agent", hint=person_way
+        )
+    if head.exposure != "reveal":
+        raise Denied(
+            f"{head.reference} is set to {head.exposure}: its value does not leave to an agent",
+            hint=person_way,
+        )

@@ -1,0 +1,237 @@
+"""The keys of a process: the root key from its slot, what is derived from it, and the machine's key.
+
+Nothing here reads the database; callers hand in what is stored wrapped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from domain import sealing
+from domain.audit import BulkTicket, Ticket
+from domain.credentials import SealedField, SealedVersion
+from domain.errors import Broken, Invalid
+from domain.framing import Scalar, frame, frame_row
+from domain.plain import Plain
+
+RECOVERY_PREFIX = "CTR1"
+
+
+@dataclass(slots=True)
+class Keyring:
+    """Everything that one process may seal, open, sign and MAC with."""
+
+    vault_id: str
+    _root: bytes = field(repr=False)
+    _machine: Ed25519PrivateKey | None = field(repr=False, default=None)
+    _derived: dict[str, bytes] = field(repr=False, default_factory=dict)
+    _client_keys: dict[tuple[str, int, bytes], bytes] = field(repr=False, default_factory=dict)
+
+    def _key(self, purpose: str) -> bytes:
+        if purpose not in self._derived:
+            self._derived[purpose] = sealing.derive(self._root, purpose)
+        return self._derived[purpose]
+
+    # What every row of authority and every value is bound with.
+
+    def mac(self, table: str, values: Mapping[str, Scalar]) -> bytes:
+        """HMAC-SHA256 over a whole row, under the row key."""
+        return hmac.digest(
+            self._key("row key"), frame(self.vault_id) + frame_row(table, values), hashlib.sha256
+        )
+
+    def blind(self, value: Plain) -> bytes:
+        """The blind index of a value: equal values are found without opening anything."""
+        return hmac.digest(self._key("index key"), value.expose_bytes(), hashlib.sha256)
+
+    def token_key(self) -> Ed25519PrivateKey:
+        """The key that signs tokens (RFC 8037)."""
+        return Ed25519PrivateKey.from_private_bytes(self._key("token key"))
+
+    # The machine's own signature.
+
+    def sign(self, message: bytes) -> bytes:
+        """Signs with the machine's audit key (Ed25519, RFC 8032).  Raises Invalid without one."""
+        if self._machine is None:
+            raise Invalid("this machine's audit key is missing", hint="claudetools keys recover")
+        return self._machine.sign(message)
+
+    def machine_public_key(self) -> bytes:
+        """The public half of the machine's audit key, raw."""
+        if self._machine is None:
+            raise Invalid("this machine's audit key is missing", hint="claudetools keys recover")
+        return raw_public_key(self._machine)
+
+    def with_machine_key(self, seed: bytes) -> Keyring:
+        """The same keyring on a machine with this audit key (32 bytes)."""
+        return Keyring(self.vault_id, self._root, Ed25519PrivateKey.from_private_bytes(seed))
+
+    # Key slots.
+
+    def wrap_root(self, slot_key: bytes, slot_id: str, kind: str) -> bytes:
+        """The root key wrapped for one slot."""
+        return sealing.wrap(slot_key, self._root, "slot", self.vault_id, slot_id, kind)
+
+    # Clients and credentials.
+
+    def new_client_key(self, client_id: str, version: int) -> bytes:
+        """A fresh client key, wrapped."""
+        return sealing.wrap(
+            self._key("wrap key"),
+            sealing.fresh_key(),
+            *("client key", self.vault_id, client_id, version),
+        )
+
+    def _client_key(self, client_id: str, version: int, wrapped: bytes) -> bytes:
+        at = (client_id, version, wrapped)
+        if at not in self._client_keys:
+            self._client_keys[at] = sealing.unwrap(
+                self._key("wrap key"), wrapped, "client key", self.vault_id, client_id, version
+            )
+        return self._client_keys[at]
+
+    def seal_version(
+        self,
+        *,
+        client_id: str,
+        client_key_version: int,
+        wrapped_client_key: bytes,
+        credential_id: str,
+        version: int,
+        type_: str,
+        values: Mapping[str, Plain],
+    ) -> SealedVersion:
+        """Seals each value by itself under a fresh data key, wrapped by the client's key."""
+        client_key = self._client_key(client_id, client_key_version, wrapped_client_key)
+        data_key = sealing.fresh_key()
+        blobs = {
+            name: sealing.seal(
+                data_key,
+                value,
+                sealing.Bound(self.vault_id, client_id, credential_id, name, version, type_),
+            )
+            for name, value in values.items()
+        }
+        wrapped = sealing.wrap(
+            client_key,
+            data_key,
+            *("data key", self.vault_id, client_id, credential_id, version, client_key_version),
+        )
+        blind = {name: self.blind(value) for name, value in values.items()}
+        return SealedVersion(client_key_version, wrapped, blobs, blind)
+
+    def unseal(self, ticket: Ticket, sealed: SealedField) -> Plain:
+        """Opens one field against the ticket of its committed audit entry.  Raises Broken."""
+        return sealing.unseal(ticket, self._data_key(sealed), sealed.blob, self._bound(sealed))
+
+    def unseal_for_matcher(
+        self, ticket: BulkTicket, fields: Iterable[SealedField]
+    ) -> Iterator[tuple[SealedField, Plain]]:
+        """Opens fields for the redaction matcher; one that does not open is left out.
+
+        A damaged value cannot be matched; `audit verify` and its next use tell of it.
+        """
+        for sealed in fields:
+            try:
+                key = self._data_key(sealed)
+                yield (
+                    sealed,
+                    sealing.unseal_for_matcher(ticket, key, sealed.blob, self._bound(sealed)),
+                )
+            except Broken:
+                continue
+
+    def _data_key(self, sealed: SealedField) -> bytes:
+        client_key = self._client_key(
+            sealed.client_id, sealed.client_key_version, sealed.wrapped_client_key
+        )
+        return sealing.unwrap(
+            client_key,
+            sealed.wrapped_key,
+            *("data key", self.vault_id, sealed.client_id, sealed.credential_id),
+            *(sealed.version, sealed.client_key_version),
+        )
+
+    def _bound(self, sealed: SealedField) -> sealing.Bound:
+        return sealing.Bound(
+            self.vault_id,
+            sealed.client_id,
+            sealed.credential_id,
+            sealed.field,
+            sealed.version,
+            sealed.type,
+        )
+
+
+def new_keyring(vault_id: str) -> Keyring:
+    """A keyring with a fresh root key, for a new vault."""
+    return Keyring(vault_id, sealing.fresh_key())
+
+
+def open_root(vault_id: str, slot_key: bytes, slot_id: str, kind: str, wrapped: bytes) -> Keyring:
+    """The keyring that a slot opens.  Raises Broken where the key is not this slot's."""
+    return Keyring(
+        vault_id, sealing.unwrap(slot_key, wrapped, "slot", vault_id, slot_id, kind)
+    )
+
+
+def new_slot_key() -> bytes:
+    """32 random bytes for a key slot or a machine's audit key."""
+    return os.urandom(32)
+
+
+def raw_public_key(key: Ed25519PrivateKey) -> bytes:
+    """The 32 bytes of a public key."""
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def public_key(raw: bytes) -> Ed25519PublicKey:
+    """A public key from its 32 bytes.  Raises ValueError."""
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def machine_public_key_of(seed: bytes) -> bytes:
+    """The public half of an audit key's 32 bytes, raw."""
+    return raw_public_key(Ed25519PrivateKey.from_private_bytes(seed))
+
+
+def format_recovery_key(slot_key: bytes) -> str:
+    """A recovery key for people: `CTR1-` and groups of five base32 letters, with a checksum."""
+    checksum = hashlib.sha256(b"claudetools recovery" + slot_key).digest()[:3]
+    text = base64.b32encode(slot_key + checksum).decode().rstrip("=")
+    groups = [text[i : i + 5] for i in range(0, len(text), 5)]
+    return "-".join([RECOVERY_PREFIX, *groups])
+
+
+def parse_recovery_key(text: str) -> bytes:
+    """Reads a recovery key; case, spaces and hyphens do not matter.  Raises Invalid."""
+    hint = "copy it again from where it is kept; it begins with CTR1-"
+    letters = "".join(text.split()).replace("-", "").upper().replace("0", "O").replace("1", "I")
+    # The prefix holds a digit, so it is compared after the same reading of 1 and 0.
+    prefix = RECOVERY_PREFIX.replace("1", "I")
+    letters = letters.removeprefix(prefix)
+    try:
+        raw = base64.b32decode(letters + "=" * (-len(letters) % 8))
+    except ValueError:
+        raise Invalid(
+            "that is not a recovery key: a character is wrong or missing",
+            fields={"recovery_key": "not in the form CTR1-XXXXX-..."},
+            hint=hint,
+        ) from None
+    slot_key, checksum = raw[:32], raw[32:]
+    right = hashlib.sha256(b"claudetools recovery" + slot_key).digest()[:3]
+    if len(slot_key) != 32 or not hmac.compare_digest(checksum, right):
+        raise Invalid(
+            "that is not a recovery key: a character is wrong or missing",
+            fields={"recovery_key": "its checksum does not fit"},
+            hint=hint,
+        )
+    return slot_key

@@ -1,0 +1,102 @@
+"""This process's audit chain: its head is kept in memory and advances only with a known commit."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from domain.audit import Entry, Link, Receipt, Signer, link, open_chain
+from domain.ids import new_id
+from storage.audit import Audit
+
+
+class Chain:
+    """One chain, opened with its first entry.
+
+    Hold `lock` from `append` until the transaction is committed and `advance` was called.
+    """
+
+    def __init__(self, signer: Signer, notes: HeadNotes, machine_id: str) -> None:
+        self.lock = threading.Lock()
+        self._signer = signer
+        self._notes = notes
+        self._machine_id = machine_id
+        self._chain_id = ""
+        self._seq = 0
+        self._head = b""
+        self._closed = ""
+
+    def append(self, audit: Audit, entry: Entry) -> Link:
+        """Inserts the entry after the head, in the caller's transaction."""
+        chain_id, seq, head = self._chain_id, self._seq, self._head
+        if not chain_id:
+            chain_id = new_id("ch")
+            opening = open_chain(
+                chain_id, self._machine_id, entry.actor.id, process_name(), entry.at_us, self._signer
+            )
+            audit.open_chain(opening)
+            seq, head = 0, opening.hash
+        made = link(entry, chain_id, seq + 1, head, self._signer)
+        audit.append(made)
+        return made
+
+    def advance(self, made: Link, entry_id: str) -> Receipt:
+        """Moves the head to an entry whose commit is known, and notes it on this machine."""
+        self._chain_id, self._seq, self._head = made.chain_id, made.seq, made.hash
+        self._notes.note(made.chain_id, made.seq, made.hash)
+        return Receipt(entry_id, made.chain_id, made.seq, made.hash)
+
+    def abandon(self) -> None:
+        """Leaves a chain whose last commit's outcome is unknown; the next entry opens another."""
+        self._chain_id, self._seq, self._head = "", 0, b""
+
+
+class HeadNotes:
+    """How far this machine's chains have come, outside the database.
+
+    A tail that is cut from the audit log is told by these notes.  One line an entry, appended:
+    chain, sequence number, hash.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "heads.log"
+        self._lock = threading.Lock()
+
+    def note(self, chain_id: str, seq: int, digest: bytes) -> None:
+        """Appends one line.  One small O_APPEND write does not mix with another process's."""
+        line = f"{chain_id} {seq} {digest.hex()}\n".encode()
+        with self._lock:
+            descriptor = os.open(
+                self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600
+            )
+            try:
+                os.write(descriptor, line)
+            finally:
+                os.close(descriptor)
+
+    def read(self) -> dict[str, tuple[int, bytes]]:
+        """The furthest noted place of every chain; a torn last line is left out."""
+        heads: dict[str, tuple[int, bytes]] = {}
+        try:
+            text = self._file.read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
+            return heads
+        for line in text.splitlines():
+            parts = line.split()
+            if len(parts) != 3 or not parts[1].isdecimal() or len(parts[2]) != 64:
+                continue
+            try:
+                noted = (int(parts[1]), bytes.fromhex(parts[2]))
+            except ValueError:
+                continue
+            if noted[0] > heads.get(parts[0], (0, b""))[0]:
+                heads[parts[0]] = noted
+        return heads
+
+
+def process_name() -> str:
+    """This process, for the people who read the audit log."""
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+    return f"{program}:{os.getpid()}"[:200]

@@ -1,0 +1,129 @@
+"""A unit of work: the repositories of one transaction, and what its audit entry will say."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from domain.actors import Actor, Subject
+from domain.audit import FactValue, Receipt
+from domain.errors import ClaudeToolsError
+from storage.audit import Audit
+from storage.context import Context
+from storage.credentials import Credentials
+from storage.guard import Guard, Mac
+from storage.identity import Identity
+from storage.incidents import Incidents
+from storage.keys import Keys
+from storage.registry import Registry
+
+
+class RecordingUnit:
+    """What a machine may write by itself: captured context, and nothing of the strongroom."""
+
+    def __init__(self, connection: Connection, guard: Guard, now_us: int) -> None:
+        self._connection = connection
+        self._guard = guard
+        self.now_us = now_us
+
+    @cached_property
+    def context(self) -> Context:
+        """Context records."""
+        return Context(self._connection, self._guard)
+
+
+class Unit(RecordingUnit):
+    """All repositories, over one transaction."""
+
+    def __init__(self, connection: Connection, mac: Mac, now_us: int) -> None:
+        super().__init__(connection, Guard(connection, mac), now_us)
+
+    @property
+    def changed(self) -> list[tuple[str, str, int]]:
+        """The guarded rows that this unit changed: (subject type, id, new revision)."""
+        return self._guard.changed
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """Credential heads, versions and sealed fields."""
+        return Credentials(self._connection, self._guard)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The audit log."""
+        return Audit(self._connection)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Machines, persons, agents."""
+        return Identity(self._connection, self._guard)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Clients, services, infrastructure."""
+        return Registry(self._connection)
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        """Incidents."""
+        return Incidents(self._connection, self._guard)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Vault row, key slots, client keys."""
+        return Keys(self._connection, self._guard)
+
+
+class AuditedUnit(Unit):
+    """A unit whose commit carries exactly one audit entry."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mac: Mac,
+        now_us: int,
+        *,
+        actor: Actor,
+        subject: Subject,
+        entry_id: str,
+        facts: dict[str, FactValue],
+    ) -> None:
+        super().__init__(connection, mac, now_us)
+        self.actor = actor
+        self.subject = subject
+        self.entry_id = entry_id
+        self.facts = facts
+        self._refused: ClaudeToolsError | None = None
+        self._receipt: Receipt | None = None
+
+    def about(self, subject: Subject) -> None:
+        """Says what the act is about, once that is known."""
+        self.subject = subject
+
+    def note(self, **facts: FactValue) -> None:
+        """Adds facts to the entry.  Names and numbers only, never a value."""
+        self.facts.update(facts)
+
+    def refuse(self, error: ClaudeToolsError) -> None:
+        """Commits what was written together with a refusal, and raises it afterwards.
+
+        For the rare act whose refusal itself changes something; most just raise.
+        """
+        self._refused = error
+
+    @property
+    def refused(self) -> ClaudeToolsError | None:
+        """The refusal to raise after the commit."""
+        return self._refused
+
+    @property
+    def receipt(self) -> Receipt:
+        """The committed entry.  Only after the block has ended well."""
+        if self._receipt is None:
+            raise RuntimeError("the audit entry is not committed yet")
+        return self._receipt
+
+    def commit_known(self, receipt: Receipt) -> None:
+        """Called by the door when the commit is known."""
+        self._receipt = receipt

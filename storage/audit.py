@@ -1,0 +1,152 @@
+"""The audit tables: append, search, and reading everything back for verify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select
+
+from domain.audit import Link, Opening, columns_of
+from storage.schema import audit_chains, audit_entries
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLink:
+    """One row of the audit table: the link, and its columns for comparing."""
+
+    link: Link
+    columns: Mapping[str, Any]
+
+
+class Audit:
+    """The audit log of one unit of work.  There is no update and no delete."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def open_chain(self, opening: Opening) -> None:
+        """Stores the signed opening of a chain."""
+        self._connection.execute(
+            audit_chains.insert().values(
+                chain_id=opening.chain_id,
+                machine_id=opening.machine_id,
+                actor_id=opening.actor_id,
+                process=opening.process,
+                opened_us=opening.opened_us,
+                body=opening.body.decode(),
+                hash=opening.hash,
+                signature=opening.signature,
+            )
+        )
+
+    def append(self, link: Link) -> None:
+        """Stores one entry in its place."""
+        self._connection.execute(
+            audit_entries.insert().values(
+                chain_id=link.chain_id,
+                seq=link.seq,
+                body=link.body.decode(),
+                prev_hash=link.prev_hash,
+                hash=link.hash,
+                signature=link.signature,
+                **columns_of(link.body),
+            )
+        )
+
+    def hash_of(self, entry_id: str) -> bytes | None:
+        """The stored hash of an entry: tells whether a commit whose reply was lost came through."""
+        query = select(audit_entries.c.hash).where(audit_entries.c.entry_id == entry_id)
+        found = self._connection.execute(query).scalar()
+        return None if found is None else bytes(found)
+
+    def failures(self, action: str, subject_id: str, since_us: int) -> int:
+        """How many times an act on a subject failed since then: what locks a login."""
+        query = select(func.count()).where(
+            audit_entries.c.action == action,
+            audit_entries.c.subject_id == subject_id,
+            audit_entries.c.outcome != "ok",
+            audit_entries.c.at_us >= since_us,
+        )
+        return int(self._connection.execute(query).scalar_one())
+
+    def search(
+        self,
+        *,
+        action: str,
+        subject: str,
+        actor: str,
+        session: str,
+        outcome: str,
+        since_us: int | None,
+        until_us: int | None,
+        before: tuple[int, str] | None,
+        limit: int,
+    ) -> list[Mapping[str, Any]]:
+        """Entries newest first.  `before` is (time, entry id) of the last one of the page before."""
+        e = audit_entries.c
+        conditions = [e.seq > 0]
+        if action:
+            conditions.append(e.action.startswith(action, autoescape=True))
+        if subject:
+            conditions.append(or_(e.subject_id == subject, e.subject_name.icontains(subject, autoescape=True)))
+        if actor:
+            conditions.append(or_(e.actor_name == actor, e.owner_name == actor, e.actor_id == actor))
+        if session:
+            conditions.append(e.session_id == session)
+        if outcome:
+            conditions.append(e.outcome == outcome)
+        if since_us is not None:
+            conditions.append(e.at_us >= since_us)
+        if until_us is not None:
+            conditions.append(e.at_us < until_us)
+        if before is not None:
+            at_us, entry_id = before
+            conditions.append(or_(e.at_us < at_us, (e.at_us == at_us) & (e.entry_id < entry_id)))
+        return list(
+            self._connection.execute(
+                select(audit_entries)
+                .where(*conditions)
+                .order_by(e.at_us.desc(), e.entry_id.desc())
+                .limit(limit)
+            ).mappings()
+        )
+
+    def chains(self) -> Iterator[Opening]:
+        """Every chain's opening as it is stored."""
+        for row in self._connection.execute(
+            select(audit_chains).order_by(audit_chains.c.opened_us, audit_chains.c.chain_id)
+        ).mappings():
+            yield Opening(
+                row["chain_id"],
+                row["machine_id"],
+                row["actor_id"],
+                row["process"],
+                row["opened_us"],
+                _bytes(row["body"]),
+                _bytes(row["hash"]),
+                _bytes(row["signature"]),
+            )
+
+    def every_link(self) -> Iterator[StoredLink]:
+        """Every entry, chain by chain in order."""
+        query = select(audit_entries).order_by(audit_entries.c.chain_id, audit_entries.c.seq)
+        result = self._connection.execution_options(yield_per=1000).execute(query)
+        for row in result.mappings():
+            link = Link(
+                row["chain_id"],
+                row["seq"],
+                _bytes(row["prev_hash"]),
+                _bytes(row["body"]),
+                _bytes(row["hash"]),
+                _bytes(row["signature"]),
+            )
+            yield StoredLink(link, dict(row))
+
+
+def _bytes(value: object) -> bytes:
+    # A column that someone changed by hand may hold another type; it then fails the comparison.
+    if isinstance(value, bytes):
+        return value
+    return str(value).encode("utf-8", "surrogatepass")

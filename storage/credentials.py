@@ -1,0 +1,311 @@
+"""Credential heads (guarded rows), their versions, and their sealed fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from domain.credentials import Head, SealedField, SealedVersion
+from domain.errors import Broken, Conflict
+from storage.guard import Guard
+from storage.schema import (
+    client_keys,
+    clients,
+    credential_versions,
+    credentials,
+    infrastructure,
+    sealed_fields,
+    services,
+)
+
+SUBJECT = "credential"
+_KEY = "credential_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the ids of a head are called, for showing."""
+
+    client: str
+    service: str
+    infrastructure: str
+    exposed: bool
+
+
+class Credentials:
+    """The credentials of one unit of work."""
+
+    def __init__(self, connection: Connection, guard: Guard) -> None:
+        self._connection = connection
+        self._guard = guard
+
+    def load(self, reference_or_id: str) -> Head | None:
+        """One head by its reference or id, its MAC and revision checked.  Raises Broken."""
+        row = self._guard.one(
+            credentials,
+            SUBJECT,
+            _KEY,
+            or_(
+                credentials.c.reference == reference_or_id,
+                credentials.c.credential_id == reference_or_id,
+            ),
+        )
+        return None if row is None else _head(row)
+
+    def names(self, head: Head) -> Names:
+        """The names behind a head's ids, and whether its current version was exposed."""
+        return self._names_of([head])[head.credential_id]
+
+    def insert(self, head: Head) -> None:
+        """Stores a new head.  Raises Conflict where its reference is taken."""
+        self._guard.insert(credentials, SUBJECT, _KEY, _row(head))
+
+    def replace(self, head: Head) -> None:
+        """Stores a changed head.  Raises Conflict where another change came first."""
+        if not self._guard.update(credentials, SUBJECT, _KEY, _row(head), head.revision):
+            raise Conflict(
+                f"{head.reference} was changed meanwhile",
+                hint=f"claudetools credential show {head.reference}",
+            )
+
+    def reference_taken(self, reference: str) -> bool:
+        """Whether any credential, deleted ones included, has this reference."""
+        query = select(func.count()).where(credentials.c.reference == reference)
+        return bool(self._connection.execute(query).scalar_one())
+
+    def add_version(
+        self, credential_id: str, version: int, sealed: SealedVersion, now_us: int, *, exposed: bool
+    ) -> None:
+        """Stores a new version: its wrapped data key and its sealed fields."""
+        self._connection.execute(
+            credential_versions.insert().values(
+                credential_id=credential_id,
+                version=version,
+                client_key_version=sealed.client_key_version,
+                wrapped_key=sealed.wrapped_key,
+                created_us=now_us,
+                exposed_us=now_us if exposed else None,
+            )
+        )
+        for name, blob in sealed.blobs.items():
+            self._connection.execute(
+                sealed_fields.insert().values(
+                    credential_id=credential_id,
+                    version=version,
+                    field=name,
+                    blob=blob,
+                    blind=sealed.blind[name],
+                )
+            )
+
+    def mark_exposed(self, credential_id: str, version: int, now_us: int) -> None:
+        """Marks a version as seen by an agent, once; rotating is what makes it safe again."""
+        self._connection.execute(
+            credential_versions.update()
+            .where(
+                credential_versions.c.credential_id == credential_id,
+                credential_versions.c.version == version,
+                credential_versions.c.exposed_us.is_(None),
+            )
+            .values(exposed_us=now_us)
+        )
+
+    def sealed(self, head: Head, field: str) -> SealedField:
+        """The sealed bytes of a field's version, with its wrapped keys.  Raises Broken."""
+        row = (
+            self._connection.execute(
+                _sealed_query().where(
+                    credentials.c.credential_id == head.credential_id,
+                    sealed_fields.c.field == field,
+                    sealed_fields.c.version == head.fields[field],
+                )
+            )
+            .mappings()
+            .first()
+        )
+        if row is None:
+            raise Broken(
+                f"the sealed {field} of {head.reference} is missing", hint="claudetools audit verify"
+            )
+        return _sealed(row)
+
+    def every_sealed(self) -> Iterator[SealedField]:
+        """Every sealed field of every version: what the redaction matcher is made from."""
+        for row in self._connection.execute(_sealed_query()).mappings():
+            yield _sealed(row)
+
+    def sealed_state(self) -> tuple[int, int]:
+        """How many sealed versions there are and when the newest came: changes with every value."""
+        query = select(
+            func.count(), func.coalesce(func.max(credential_versions.c.created_us), 0)
+        ).select_from(credential_versions)
+        count, newest = self._connection.execute(query).one()
+        return int(count), int(newest)
+
+    def search(
+        self,
+        words: list[str],
+        *,
+        client: str,
+        type_: str,
+        tag: str,
+        state: str,
+        after: str,
+        limit: int,
+    ) -> tuple[list[tuple[Head, Names]], int]:
+        """Heads that hold every word in an open field, ordered by reference, and how many in all.
+
+        `after` is the reference that the previous page ended with.
+        """
+        conditions = [_holds(word) for word in words]
+        if client:
+            conditions.append(or_(clients.c.slug == client, clients.c.name == client))
+        if type_:
+            conditions.append(credentials.c.type == type_)
+        if tag:
+            conditions.append(credentials.c.tags.contains(json.dumps(tag), autoescape=True))
+        if state:
+            conditions.append(credentials.c.state == state)
+        joined = credentials.outerjoin(clients, clients.c.client_id == credentials.c.client_id)
+        total = self._connection.execute(
+            select(func.count()).select_from(joined).where(and_(True, *conditions))
+        ).scalar_one()
+        rows = self._connection.execute(
+            select(credentials)
+            .select_from(joined)
+            .where(and_(True, *conditions), credentials.c.reference > after)
+            .order_by(credentials.c.reference)
+            .limit(limit)
+        ).mappings()
+        heads = []
+        for row in rows:
+            self._guard.check(credentials, row, SUBJECT, _KEY)
+            heads.append(_head(row))
+        names = self._names_of(heads)
+        return [(head, names[head.credential_id]) for head in heads], int(total)
+
+    def _names_of(self, heads: list[Head]) -> dict[str, Names]:
+        if not heads:
+            return {}
+        joined = (
+            credentials.outerjoin(clients, clients.c.client_id == credentials.c.client_id)
+            .outerjoin(services, services.c.service_id == credentials.c.service_id)
+            .outerjoin(
+                infrastructure,
+                infrastructure.c.infrastructure_id == credentials.c.infrastructure_id,
+            )
+            .outerjoin(
+                credential_versions,
+                and_(
+                    credential_versions.c.credential_id == credentials.c.credential_id,
+                    credential_versions.c.version == credentials.c.current_version,
+                ),
+            )
+        )
+        rows = self._connection.execute(
+            select(
+                credentials.c.credential_id,
+                func.coalesce(clients.c.slug, "").label("client"),
+                func.coalesce(services.c.name, "").label("service"),
+                func.coalesce(infrastructure.c.name, "").label("infrastructure"),
+                credential_versions.c.exposed_us,
+            )
+            .select_from(joined)
+            .where(credentials.c.credential_id.in_([head.credential_id for head in heads]))
+        ).mappings()
+        return {
+            row["credential_id"]: Names(
+                row["client"], row["service"], row["infrastructure"], row["exposed_us"] is not None
+            )
+            for row in rows
+        }
+
+
+def _holds(word: str) -> Any:  # a SQLAlchemy condition
+    columns = (
+        credentials.c.reference,
+        credentials.c.service_name,
+        credentials.c.username,
+        credentials.c.external_url,
+        credentials.c.tags,
+        credentials.c.type,
+        clients.c.name,
+    )
+    return or_(*(column.icontains(word, autoescape=True) for column in columns))
+
+
+def _sealed_query() -> Any:  # a SQLAlchemy select
+    return (
+        select(
+            sealed_fields.c.credential_id,
+            sealed_fields.c.version,
+            sealed_fields.c.field,
+            sealed_fields.c.blob,
+            credentials.c.reference,
+            credentials.c.client_id,
+            credentials.c.type,
+            credentials.c.username,
+            credential_versions.c.wrapped_key,
+            credential_versions.c.client_key_version,
+            client_keys.c.wrapped.label("wrapped_client_key"),
+        )
+        .select_from(sealed_fields)
+        .join(credentials, credentials.c.credential_id == sealed_fields.c.credential_id)
+        .join(
+            credential_versions,
+            and_(
+                credential_versions.c.credential_id == sealed_fields.c.credential_id,
+                credential_versions.c.version == sealed_fields.c.version,
+            ),
+        )
+        .join(
+            client_keys,
+            and_(
+                client_keys.c.client_id == credentials.c.client_id,
+                client_keys.c.version == credential_versions.c.client_key_version,
+            ),
+        )
+    )
+
+
+def _sealed(row: Mapping[str, Any]) -> SealedField:
+    return SealedField(
+        credential_id=row["credential_id"],
+        reference=row["reference"],
+        client_id=row["client_id"],
+        type=row["type"],
+        field=row["field"],
+        version=row["version"],
+        blob=bytes(row["blob"]),
+        wrapped_key=bytes(row["wrapped_key"]),
+        client_key_version=row["client_key_version"],
+        wrapped_client_key=bytes(row["wrapped_client_key"]),
+        username=row["username"],
+    )
+
+
+def _row(head: Head) -> dict[str, Any]:
+    same = (
+        "credential_id reference type client_id service_id infrastructure_id service_name username "
+        "external_url requires_vpn requires_2fa expires_us rotate_every_days last_rotated_us "
+        "exposure state current_version created_us updated_us deleted_us"
+    ).split()
+    row = {name: getattr(head, name) for name in same}
+    for name in ("open", "fields"):
+        row[name] = json.dumps(dict(getattr(head, name)), sort_keys=True, ensure_ascii=False)
+    for name in ("ports", "tags"):
+        row[name] = json.dumps(list(getattr(head, name)), ensure_ascii=False)
+    return row
+
+
+def _head(row: Mapping[str, Any]) -> Head:
+    values = {name: row[name] for name in Head.__dataclass_fields__}
+    values["open"] = json.loads(row["open"])
+    values["fields"] = json.loads(row["fields"])
+    values["ports"] = tuple(json.loads(row["ports"]))
+    values["tags"] = tuple(json.loads(row["tags"]))
+    return Head(**values)

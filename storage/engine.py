@@ -1,0 +1,60 @@
+"""URL -> Engine: isolation, pragmas, hidden parameters."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+LOCK_WAIT_MS = 1500
+"""How long a statement waits for a lock; an act that cannot be recorded ends within 2 s."""
+
+
+def open_engine(database_file: Path, *, create: bool = False) -> Engine:
+    """The engine for an embedded SQLite file.
+
+    WAL with full synchronisation: a committed audit entry survives a power cut.  A missing file
+    is an error unless `create` is set, and is never made by accident.  Bound values are hidden
+    from error texts, because SQLAlchemy prints them otherwise.
+    """
+    engine = create_engine(
+        "sqlite://",
+        creator=_connector(database_file, create=create),
+        poolclass=QueuePool,
+        pool_size=4,
+        max_overflow=12,
+        pool_timeout=2,
+        hide_parameters=True,
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _connector(path: Path, *, create: bool) -> Callable[[], sqlite3.Connection]:
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            uri,
+            uri=True,
+            timeout=LOCK_WAIT_MS / 1000,
+            check_same_thread=False,
+            isolation_level=None,  # we begin transactions ourselves, see _begin
+        )
+        # mode=rw falls back to reading alone when the file is not writable; say so on writing.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    return connect
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes the write lock at once: a read that is upgraded later can fail at any
+    # statement when another process wrote in between.
+    writing = connection.get_execution_options().get("claudetools_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,96 @@
+"""Guarded rows: a MAC over the whole row, and a revision that the audit log repeats.
+
+A database administrator can write every row.  He cannot make a row's MAC, and an older row with
+its older MAC does not match the revision of the row's last change entry.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+
+from domain.errors import Broken
+from domain.framing import Scalar
+from storage.schema import audit_entries
+
+Mac = Callable[[str, Mapping[str, Scalar]], bytes]
+Row = Mapping[str, Any]  # a database row: each column has its own type
+
+
+class Guard:
+    """Makes and checks the MACs of one unit of work, and remembers what it changed."""
+
+    def __init__(self, connection: Connection, mac: Mac) -> None:
+        self._connection = connection
+        self._mac = mac
+        self.changed: list[tuple[str, str, int]] = []
+
+    def insert(self, table: Table, subject_type: str, key: str, values: Row) -> None:
+        """Inserts a guarded row as revision 1."""
+        self._connection.execute(table.insert().values(self._sealed(table, values, 1)))
+        self.changed.append((subject_type, str(values[key]), 1))
+
+    def update(
+        self, table: Table, subject_type: str, key: str, values: Row, revision: int
+    ) -> bool:
+        """Replaces the whole row where it still has `revision`.  False where it has not."""
+        after = self._sealed(table, values, revision + 1)
+        done = self._connection.execute(
+            table.update()
+            .where(table.c[key] == values[key], table.c.revision == revision)
+            .values(after)
+        )
+        if done.rowcount != 1:
+            return False
+        self.changed.append((subject_type, str(values[key]), revision + 1))
+        return True
+
+    def _sealed(self, table: Table, values: Row, revision: int) -> dict[str, Any]:
+        row = {**values, "revision": revision}
+        return {**row, "mac": self.mac_of(table, row)}
+
+    def mac_of(self, table: Table, row: Row) -> bytes:
+        """The MAC that this row must carry."""
+        return self._mac(table.name, {c.name: row[c.name] for c in table.c if c.name != "mac"})
+
+    def check(self, table: Table, row: Row, subject_type: str, key: str) -> None:
+        """Checks the row's MAC.  Raises Broken, naming the row."""
+        if not hmac.compare_digest(bytes(row["mac"]), self.mac_of(table, row)):
+            raise Broken(
+                f"{subject_type} {row[key]} is not as it was written (modified)",
+                hint="claudetools audit verify",
+            )
+
+    def check_revision(self, row: Row, logged: int | None, subject_type: str, key: str) -> None:
+        """Checks the row's revision against the audit log's.  Raises Broken."""
+        if logged is None or logged != row["revision"]:
+            raise Broken(
+                f"{subject_type} {row[key]} is not the one the audit log knows (rolled back)",
+                hint="claudetools audit verify",
+            )
+
+    def one(
+        self, table: Table, subject_type: str, key: str, *conditions: Any
+    ) -> dict[str, Any] | None:
+        """The one row that meets the conditions, with its MAC and revision checked.
+
+        Reads the row and the last revision that the audit log knows in one statement.
+        """
+        logged = (
+            select(func.max(audit_entries.c.subject_revision))
+            .where(
+                audit_entries.c.subject_type == subject_type,
+                audit_entries.c.subject_id == table.c[key],
+            )
+            .scalar_subquery()
+            .label("logged_revision")
+        )
+        found = self._connection.execute(select(table, logged).where(*conditions)).mappings().first()
+        if found is None:
+            return None
+        self.check(table, found, subject_type, key)
+        self.check_revision(found, found["logged_revision"], subject_type, key)
+        return {c.name: found[c.name] for c in table.c}

@@ -1,0 +1,168 @@
+"""Machines, persons and agents: guarded rows that give authority."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, func, select
+
+from domain.errors import Conflict
+from storage.guard import Guard
+from storage.schema import agents, machines, persons
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A computer with its own audit key; `public_key` is the raw Ed25519 key."""
+
+    machine_id: str
+    name: str
+    public_key: bytes
+    state: str
+    created_us: int
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone with a password.  The hash is Argon2id in PHC form."""
+
+    person_id: str
+    name: str
+    role: str
+    password_hash: str
+    state: str
+    created_us: int
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An enrolled program that acts for its owner on one machine."""
+
+    agent_id: str
+    name: str
+    owner_id: str
+    machine_id: str
+    secret_hash: str
+    scopes: frozenset[str]
+    state: str
+    created_us: int
+    revoked_us: int | None
+    revision: int = 0
+
+
+class Identity:
+    """Who there is, in one unit of work.  Every single read checks MAC and revision."""
+
+    def __init__(self, connection: Connection, guard: Guard) -> None:
+        self._connection = connection
+        self._guard = guard
+
+    def machine(self, machine_id: str) -> Machine | None:
+        """One machine.  Raises Broken."""
+        row = self._guard.one(
+            machines, "machine", "machine_id", machines.c.machine_id == machine_id
+        )
+        return None if row is None else _of(Machine, row)
+
+    def machines(self) -> list[Machine]:
+        """Every machine, each checked.  Raises Broken."""
+        ids = self._connection.execute(
+            select(machines.c.machine_id).order_by(machines.c.created_us)
+        ).scalars()
+        return [found for found in map(self.machine, ids) if found is not None]
+
+    def add_machine(self, machine: Machine) -> None:
+        """Registers a machine."""
+        self._guard.insert(machines, "machine", "machine_id", _row(machine))
+
+    def person(self, name_or_id: str) -> Person | None:
+        """One person by name or id.  Raises Broken."""
+        row = self._guard.one(
+            persons,
+            "person",
+            "person_id",
+            (persons.c.name == name_or_id) | (persons.c.person_id == name_or_id),
+        )
+        return None if row is None else _of(Person, row)
+
+    def person_names(self) -> list[str]:
+        """Every person's name; unchecked, for choosing only."""
+        return list(
+            self._connection.execute(
+                select(persons.c.name).order_by(persons.c.created_us)
+            ).scalars()
+        )
+
+    def add_person(self, person: Person) -> None:
+        """Adds a person.  Raises Conflict where the name is taken."""
+        self._guard.insert(persons, "person", "person_id", _row(person))
+
+    def replace_person(self, person: Person) -> None:
+        """Stores a changed person.  Raises Conflict."""
+        if not self._guard.update(persons, "person", "person_id", _row(person), person.revision):
+            raise Conflict("that person was changed meanwhile", hint="try again")
+
+    def agent(self, name_or_id: str, machine_id: str = "") -> Agent | None:
+        """One agent by id, or by name on a machine.  Raises Broken."""
+        by_name = agents.c.name == name_or_id
+        if machine_id:
+            by_name &= agents.c.machine_id == machine_id
+        row = self._guard.one(
+            agents, "agent", "agent_id", (agents.c.agent_id == name_or_id) | by_name
+        )
+        return None if row is None else _agent(row)
+
+    def agents(self) -> list[Agent]:
+        """Every agent, revoked ones included, each checked.  Raises Broken."""
+        ids = self._connection.execute(
+            select(agents.c.agent_id).order_by(agents.c.created_us)
+        ).scalars()
+        return [found for found in map(self.agent, ids) if found is not None]
+
+    def add_agent(self, agent: Agent) -> None:
+        """Enrols an agent.  Raises Conflict where the name is taken on its machine."""
+        self._guard.insert(agents, "agent", "agent_id", _agent_row(agent))
+
+    def replace_agent(self, agent: Agent) -> None:
+        """Stores a changed agent.  Raises Conflict."""
+        if not self._guard.update(
+            agents, "agent", "agent_id", _agent_row(agent), agent.revision
+        ):
+            raise Conflict("that agent was changed meanwhile", hint="claudetools agent list")
+
+    def counts(self) -> dict[str, int]:
+        """How many machines, persons and agents there are."""
+        return {
+            table.name: int(
+                self._connection.execute(select(func.count()).select_from(table)).scalar_one()
+            )
+            for table in (machines, persons, agents)
+        }
+
+
+def _row(thing: Machine | Person) -> dict[str, Any]:
+    names = type(thing).__dataclass_fields__
+    return {name: getattr(thing, name) for name in names if name != "revision"}
+
+
+_Thing = TypeVar("_Thing", Machine, Person)
+
+
+def _of(kind: type[_Thing], row: Mapping[str, Any]) -> _Thing:
+    return kind(**{name: row[name] for name in kind.__dataclass_fields__})
+
+
+def _agent_row(agent: Agent) -> dict[str, Any]:
+    names = Agent.__dataclass_fields__
+    row = {name: getattr(agent, name) for name in names if name != "revision"}
+    return {**row, "scopes": json.dumps(sorted(agent.scopes))}
+
+
+def _agent(row: Mapping[str, Any]) -> Agent:
+    values = {name: row[name] for name in Agent.__dataclass_fields__}
+    return Agent(**{**values, "scopes": frozenset(json.loads(row["scopes"]))})

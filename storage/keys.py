@@ -1,0 +1,134 @@
+"""The vault's row, its key slots, and the wrapped client keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from storage.guard import Guard
+from storage.schema import SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
+
+SUBJECT = "client_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One way to open the root key: a kind (file, recovery), a label, and the wrapped key."""
+
+    slot_id: str
+    kind: str
+    label: str
+    wrapped: bytes
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedClientKey:
+    """A client's key as it is stored."""
+
+    client_id: str
+    version: int
+    state: str
+    wrapped: bytes
+
+
+def read_vault_id(connection: Connection) -> str | None:
+    """The vault's id, needed to open its key; None where no vault was made yet."""
+    return connection.execute(select(vault.c.vault_id)).scalar()
+
+
+def read_slots(connection: Connection) -> list[Slot]:
+    """Every key slot."""
+    rows = connection.execute(select(key_slots).order_by(key_slots.c.created_us)).mappings()
+    return [
+        Slot(r["slot_id"], r["kind"], r["label"], bytes(r["wrapped"]), r["created_us"])
+        for r in rows
+    ]
+
+
+def read_compatibility(connection: Connection) -> tuple[int, int]:
+    """The oldest program that may read, and the oldest that may write, this database."""
+    row = connection.execute(select(compatibility.c.min_reader, compatibility.c.min_writer)).first()
+    return (SCHEMA_VERSION, SCHEMA_VERSION) if row is None else (row[0], row[1])
+
+
+class Keys:
+    """The keys of one unit of work; everything is stored wrapped."""
+
+    def __init__(self, connection: Connection, guard: Guard) -> None:
+        self._connection = connection
+        self._guard = guard
+
+    def create_vault(self, values: Mapping[str, Any]) -> None:
+        """Stores the vault's one row."""
+        self._guard.insert(vault, "vault", "vault_id", values)
+        self._connection.execute(
+            compatibility.insert().values(
+                id=1, min_reader=SCHEMA_VERSION, min_writer=SCHEMA_VERSION
+            )
+        )
+
+    def vault(self) -> dict[str, Any] | None:
+        """The vault's row, checked.  Raises Broken."""
+        return self._guard.one(vault, "vault", "vault_id", vault.c.vault_id != "")
+
+    def put_slot(self, slot: Slot) -> None:
+        """Stores a slot in place of the ones of the same kind and label."""
+        self._connection.execute(
+            key_slots.delete().where(
+                key_slots.c.kind == slot.kind, key_slots.c.label == slot.label
+            )
+        )
+        self._connection.execute(
+            key_slots.insert().values(
+                slot_id=slot.slot_id,
+                kind=slot.kind,
+                label=slot.label,
+                wrapped=slot.wrapped,
+                created_us=slot.created_us,
+            )
+        )
+
+    def slots(self) -> list[Slot]:
+        """Every key slot."""
+        return read_slots(self._connection)
+
+    def active(self, client_id: str) -> WrappedClientKey | None:
+        """The key that seals new versions of this client's credentials.  Raises Broken."""
+        return self._one(client_keys.c.client_id == client_id, client_keys.c.state == "active")
+
+    def version(self, client_id: str, version: int) -> WrappedClientKey | None:
+        """One version of a client's key.  Raises Broken."""
+        return self._one(
+            client_keys.c.client_id == client_id, client_keys.c.version == version
+        )
+
+    def add(self, key: WrappedClientKey, now_us: int) -> None:
+        """Stores a new client key."""
+        self._guard.insert(
+            client_keys,
+            SUBJECT,
+            "client_key_id",
+            {
+                "client_key_id": key_id(key.client_id, key.version),
+                "client_id": key.client_id,
+                "version": key.version,
+                "state": key.state,
+                "wrapped": key.wrapped,
+                "created_us": now_us,
+            },
+        )
+
+    def _one(self, *conditions: Any) -> WrappedClientKey | None:
+        row = self._guard.one(client_keys, SUBJECT, "client_key_id", *conditions)
+        if row is None:
+            return None
+        return WrappedClientKey(row["client_id"], row["version"], row["state"], row["wrapped"])
+
+
+def key_id(client_id: str, version: int) -> str:
+    """The id under which the audit log knows a client key."""
+    return f"{client_id}.{version}"

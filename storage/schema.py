@@ -1,0 +1,360 @@
+"""Every table, on one page.
+
+Guarded tables carry `revision` and `mac`: a MAC over the whole row under the row key, and a
+revision that the row's last change entry in the audit log repeats.  `storage.guard` checks both.
+Times are integer microseconds UTC.  Lists and maps inside a row are canonical JSON text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+
+SCHEMA_VERSION = 1
+"""What this program writes; compared with min_reader and min_writer of the database."""
+
+metadata = MetaData()
+
+# MariaDB's LONGTEXT and LONGBLOB where a value can pass 64 kB; SQLite has one kind of each.
+LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+Hash = LargeBinary(64)
+Id = String(40)
+Name = String(255)
+# Byte-wise collation: ids, references and terms are compared exactly, on both databases.
+_EXACT = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
+
+
+def _us(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _guard() -> tuple[Column[int], Column[bytes]]:
+    return Column("revision", Integer, nullable=False), Column("mac", Hash, nullable=False)
+
+
+compatibility = Table(
+    "compatibility",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("min_reader", Integer, nullable=False),
+    Column("min_writer", Integer, nullable=False),
+    **_EXACT,
+)
+
+vault = Table(
+    "vault",
+    metadata,
+    Column("vault_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("default_exposure", String(16), nullable=False),
+    _us("created_us"),
+    *_guard(),
+    **_EXACT,
+)
+
+key_slots = Table(
+    "key_slots",
+    metadata,
+    Column("slot_id", Id, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("label", Name, nullable=False),
+    Column("wrapped", LargeBinary(512), nullable=False),
+    _us("created_us"),
+    **_EXACT,
+)
+
+machines = Table(
+    "machines",
+    metadata,
+    Column("machine_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("public_key", LargeBinary(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    _us("created_us"),
+    *_guard(),
+    **_EXACT,
+)
+
+persons = Table(
+    "persons",
+    metadata,
+    Column("person_id", Id, primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", Name, nullable=False),
+    Column("state", String(16), nullable=False),
+    _us("created_us"),
+    *_guard(),
+    **_EXACT,
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("agent_id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("owner_id", Id, nullable=False),
+    Column("machine_id", Id, nullable=False),
+    Column("secret_hash", Name, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    _us("created_us"),
+    _us("revoked_us", nullable=True),
+    *_guard(),
+    UniqueConstraint("name", "machine_id", name="uq_agents_name_machine"),
+    **_EXACT,
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", Id, primary_key=True),
+    Column("slug", String(64), nullable=False, unique=True),
+    Column("name", Name, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    _us("created_us"),
+    _us("updated_us"),
+    **_EXACT,
+)
+
+
+def _belonging(name: str, key: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column(key, Id, primary_key=True),
+        Column("client_id", Id, nullable=False),
+        Column("slug", String(64), nullable=False),
+        Column("name", Name, nullable=False),
+        Column("url", Text, nullable=False),
+        Column("note", Text, nullable=False),
+        _us("created_us"),
+        _us("updated_us"),
+        UniqueConstraint("client_id", "slug", name=f"uq_{name}_client_slug"),
+        **_EXACT,
+    )
+
+
+services = _belonging("services", "service_id")
+infrastructure = _belonging("infrastructure", "infrastructure_id")
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("client_key_id", String(64), primary_key=True),
+    Column("client_id", Id, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("wrapped", LargeBinary(512), nullable=False),
+    _us("created_us"),
+    *_guard(),
+    UniqueConstraint("client_id", "version", name="uq_client_keys_version"),
+    **_EXACT,
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("credential_id", Id, primary_key=True),
+    Column("reference", String(200), nullable=False, unique=True),
+    Column("type", String(32), nullable=False),
+    Column("client_id", Id, nullable=False),
+    Column("service_id", Id, nullable=False),
+    Column("infrastructure_id", Id, nullable=False),
+    Column("service_name", Name, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("external_url", Text, nullable=False),
+    Column("ports", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("open", LongText, nullable=False),
+    Column("requires_vpn", Boolean, nullable=False),
+    Column("requires_2fa", Boolean, nullable=False),
+    _us("expires_us", nullable=True),
+    Column("rotate_every_days", Integer, nullable=True),
+    _us("last_rotated_us", nullable=True),
+    Column("exposure", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("current_version", Integer, nullable=False),
+    _us("created_us"),
+    _us("updated_us"),
+    _us("deleted_us", nullable=True),
+    *_guard(),
+    Index("ix_credentials_client", "client_id"),
+    **_EXACT,
+)
+
+credential_versions = Table(
+    "credential_versions",
+    metadata,
+    Column("credential_id", Id, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("client_key_version", Integer, nullable=False),
+    Column("wrapped_key", LargeBinary(512), nullable=False),
+    _us("created_us"),
+    _us("exposed_us", nullable=True),
+    PrimaryKeyConstraint("credential_id", "version"),
+    **_EXACT,
+)
+
+sealed_fields = Table(
+    "sealed_fields",
+    metadata,
+    Column("credential_id", Id, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("field", String(32), nullable=False),
+    Column("blob", Blob, nullable=False),
+    Column("blind", Hash, nullable=False),
+    PrimaryKeyConstraint("credential_id", "version", "field"),
+    Index("ix_sealed_fields_blind", "blind"),
+    **_EXACT,
+)
+
+audit_chains = Table(
+    "audit_chains",
+    metadata,
+    Column("chain_id", Id, primary_key=True),
+    Column("machine_id", Id, nullable=False),
+    Column("actor_id", Id, nullable=False),
+    Column("process", Name, nullable=False),
+    _us("opened_us"),
+    Column("body", Text, nullable=False),
+    Column("hash", Hash, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+    **_EXACT,
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("chain_id", Id, nullable=False),
+    Column("seq", BigInteger, nullable=False, autoincrement=False),
+    Column("entry_id", Id, nullable=False),
+    _us("at_us"),
+    Column("action", String(40), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("actor_kind", String(16), nullable=False),
+    Column("actor_id", Id, nullable=False),
+    Column("actor_name", Name, nullable=False),
+    Column("owner_id", Id, nullable=False),
+    Column("owner_name", Name, nullable=False),
+    Column("machine_id", Id, nullable=False),
+    Column("machine_name", Name, nullable=False),
+    Column("session_id", Name, nullable=False),
+    Column("verified", Name, nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("client_id", Id, nullable=False),
+    Column("subject_type", String(32), nullable=False),
+    Column("subject_id", String(64), nullable=False),
+    Column("subject_name", Name, nullable=False),
+    Column("subject_revision", Integer, nullable=True),
+    Column("purpose", Text, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("body", LongText, nullable=False),
+    Column("prev_hash", Hash, nullable=False),
+    Column("hash", Hash, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+    PrimaryKeyConstraint("chain_id", "seq"),
+    UniqueConstraint("entry_id", name="uq_audit_entries_entry"),
+    Index("ix_audit_entries_at", "at_us"),
+    Index("ix_audit_entries_subject", "subject_type", "subject_id", "subject_revision"),
+    **_EXACT,
+)
+
+
+def _text(name: str, size: int) -> Column[str]:
+    return Column(name, String(size), nullable=False, server_default="")
+
+
+def _long(name: str) -> Column[str]:
+    return Column(name, LongText, nullable=False, default="")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+# One row a session, or a note kept on purpose; a forgotten one stays as an emptied tombstone.
+# The long columns come last, so that reading heads does not touch their overflow pages.
+context_records = Table(
+    "context_records",
+    metadata,
+    Column(
+        "number",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("record_id", Id, nullable=False, unique=True),
+    Column("session_key", String(200), nullable=True, unique=True),
+    Column("state", String(16), nullable=False, server_default="active"),
+    Column("kind", String(16), nullable=False),
+    _text("project", 80),
+    _text("project_name", 200),
+    _text("client", 200),
+    _text("branch", 200),
+    _text("machine_id", 40),
+    _text("machine_name", 200),
+    _text("agent_id", 40),
+    _text("session_id", 128),
+    _text("owner_id", 40),
+    _text("owner_name", 200),
+    _count("pinned"),
+    _text("superseded_by", 40),
+    _us("created_us"),
+    _us("updated_us"),
+    Column("transcript_size", BigInteger, nullable=False, server_default="0"),
+    _count("raw_tokens"),
+    _count("digest_tokens"),
+    _count("person_length"),
+    _count("rest_length"),
+    _text("title", 300),
+    _text("outcome", 600),
+    _long("tags"),
+    _long("files"),
+    _long("commits"),
+    _long("struck"),
+    _long("provenance"),
+    _long("digest"),
+    _long("terms"),
+    _long("body_person"),
+    _long("body_rest"),
+    Index("ix_context_project", "project", "updated_us"),
+    Index("ix_context_client", "client", "updated_us"),
+    **_EXACT,
+)
+
+context_frequencies = Table(
+    "context_frequencies",
+    metadata,
+    Column("term", String(64), primary_key=True),
+    Column("documents", BigInteger, nullable=False),
+    **_EXACT,
+)
+
+# The terms are already analysed (domain.text), so the index only splits at spaces.
+CONTEXT_TERMS_SQLITE = (
+    "CREATE VIRTUAL TABLE IF NOT EXISTS context_terms USING fts5"
+    "(terms, tokenize = 'unicode61 remove_diacritics 0', detail = none)"
+)
