@@ -17,10 +17,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from domain.errors import Conflict
+from mcp_server.config import make_private_directory, write_private
 
 Json = dict[str, object]
 
@@ -134,9 +135,8 @@ def note_state_changes(kept: Kept, folder: ClientFolder, before: Json, backups_b
 
 def save(kept: Kept, file: Path) -> None:
     """Write `kept` to a file of its owner's alone."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = {"files": kept.files, "modes": kept.modes, "folders": kept.folders, "added": kept.added}
-    replace(file, json.dumps({**text, "backups": kept.backups}, indent=1).encode(), 0o600)
+    make_private_directory(file.parent)
+    write_private(file, json.dumps(asdict(kept), indent=1))
 
 
 def load(file: Path) -> Kept | None:

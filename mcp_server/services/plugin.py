@@ -21,6 +21,7 @@ from typing import Literal
 
 from domain.errors import Conflict, Unavailable
 from mcp_server import __version__
+from mcp_server.config import Settings, make_private_directory, write_private
 from mcp_server.services import claude_settings
 from mcp_server.services.claude_settings import INSTALLED, MARKETPLACES, SETTINGS, ClientFolder, Json, Kept
 
@@ -66,7 +67,7 @@ class Status:
 
 def plugin_folder(home: Path) -> Path:
     """Where the installed plugin lies in a data directory."""
-    return home / "plugin"
+    return Settings(home).plugin_dir
 
 
 def interpreter() -> Path:
@@ -79,7 +80,7 @@ def rendered(home: Path) -> dict[str, bytes]:
     words = {
         "interpreter": str(interpreter()),
         "home": str(home),
-        "hooks_settings": str(home / "hooks.json"),
+        "hooks_settings": str(Settings(home).hooks_settings_file),
         "version": __version__,
     }
     templates = resources.files("hooks") / "plugin"
@@ -118,8 +119,10 @@ def write(home: Path, *, check: bool = False) -> Report:
         return Report(changed=True, lines=(f"plugin: would write {folder}",))
     for name in stale:
         target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        claude_settings.replace(target, rendered(home)[name], 0o600)
+        for place in reversed([target.parent, *target.parent.parents]):
+            if place.is_relative_to(folder):
+                make_private_directory(place)
+        write_private(target, rendered(home)[name])
     return Report(changed=True, lines=(f"plugin: written to {folder}",))
 
 
