@@ -36,6 +36,8 @@ _COMMAND = re.compile(r"<command-name>\s*(/?[\w:.-]{1,80})\s*</command-name>")
 _ARGUMENTS = re.compile(r"<command-args>(.*?)</command-args>", re.DOTALL)
 _INTERRUPTED = re.compile(r"\[Request (?:interrupted|cancelled) by user[^\]]*\]")
 _HOOK_FEEDBACK = re.compile(r"\s*(?:Operation stopped by hook:|Stop hook feedback:|UserPromptSubmit operation blocked)")
+_ANSWERED_CALL = re.compile(r"the user said:\s*(.+?)(?:\n\nNote: |\Z)", re.DOTALL)
+REFUSED = "The user doesn't want to proceed with this tool use"
 _CONTINUED = "This session is being continued from a previous conversation"
 _DO_NOT_REMEMBER = re.compile(r"(?:^|[.!?:;,(\[\n])\s*(?:please\s+)?(?:don['’]?t|do not) remember (?:this|that|it)\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"[\w.@ +-]{1,80}(?:/[\w.@ +-]{1,80}){0,3}\Z")
@@ -232,6 +234,10 @@ class _Reader:
         text = content if isinstance(content, str) else _joined(content if isinstance(content, list) else [])
         kept = "" if is_own(call.tool) else _PRIVATE.sub("", clean(text))
         self._turns[place] = replace(call, text=kept, failed=block.get("is_error") is True)
+        said = _ANSWERED_CALL.search(kept) if kept.startswith(REFUSED) else None
+        if said and not call.aside:
+            # A call that the person stopped with a word of direction: that word is theirs.
+            self._turns.append(Turn("prompt", said.group(1).strip(), self._last))
 
 
 def is_own(tool: str) -> bool:

@@ -1,0 +1,224 @@
+"""The digest: the short of one session, without a model, and the long form that is searched.
+
+The digest is lines with a head (`Asked: ...`, `Edited: ...`), so that whoever packs it may leave
+out a part by its head.  Which lines are taken is settled by a fixed order of worth, until the
+budget is used; the same session gives the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from domain.facts import Facts, gather, one_line
+from domain.tokens import estimate
+from domain.transcript import Transcript, is_own
+
+BUDGET = 1_000
+LONGEST_PERSON = 60_000
+LONGEST_REST = 200_000
+
+# Heads in the order of reading; who the words of each come from.
+PROVENANCE: dict[str, str] = {
+    "Asked": "person",
+    "Then": "person",
+    "Decided": "person",
+    "Claude decided": "claude",
+    "Outcome": "claude",
+    "Edited": "facts",
+    "Commits": "facts",
+    "Ran": "facts",
+    "Error": "tool",
+    "Open": "claude",
+    "Read": "facts",
+    "Names": "facts",
+}
+_LISTS = frozenset({"Edited", "Read", "Names"})
+# For each head: how early its first item is taken, how much later each next one, and how many at most.
+_WORTH: dict[str, tuple[float, float, int]] = {
+    "Asked": (0.0, 0.0, 1),
+    "Outcome": (0.5, 0.0, 1),
+    "Edited": (1.0, 0.06, 60),
+    "Decided": (1.1, 0.7, 8),
+    "Claude decided": (1.8, 1.0, 3),
+    "Error": (1.5, 0.7, 6),
+    "Ran": (1.6, 0.35, 12),
+    "Commits": (1.7, 0.3, 12),
+    "Open": (1.9, 0.4, 8),
+    "Then": (2.0, 0.5, 8),
+    "Read": (3.0, 0.1, 40),
+    "Names": (3.2, 0.05, 80),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The short of a session.  `text` is what may be injected; `outcome` is one line of it."""
+
+    title: str
+    outcome: str
+    text: str
+    files: tuple[str, ...]
+    commits: tuple[str, ...]
+    tokens: int
+    raw_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The long form that is searched: what the person wrote, and the rest."""
+
+    person: str
+    rest: str
+
+
+def digest(transcript: Transcript, budget: int = BUDGET, facts: Facts | None = None) -> Digest:
+    """The digest of a session in at most `budget` tokens by `domain.tokens`."""
+    known = facts or gather(transcript)
+    text = _render(dict(_items(known)), budget)
+    return Digest(
+        title=title(transcript, known),
+        outcome=one_line(known.outcome, 240),
+        text=text,
+        files=tuple(known.edited),
+        commits=tuple(commit for commit, _ in known.commits),
+        tokens=estimate(text),
+        raw_tokens=raw_tokens(transcript),
+    )
+
+
+def title(transcript: Transcript, facts: Facts) -> str:
+    """One line for lists: the first request that says something, in the person's words."""
+    for prompt in facts.prompts:
+        if len(prompt) >= 15:  # noqa: PLR2004 - "hi" names nothing
+            return one_line(prompt, 110)
+    return one_line(transcript.title or (facts.prompts[0] if facts.prompts else ""), 110)
+
+
+def raw_tokens(transcript: Transcript) -> int:
+    """What the model saw of this session: prompts, answers, tool inputs and results."""
+    return sum(
+        estimate(turn.text) + sum(estimate(value) for value in turn.arguments.values() if isinstance(value, str))
+        for turn in transcript.turns
+    )
+
+
+def condense(transcript: Transcript, facts: Facts | None = None) -> Body:
+    """The searchable long form: prompts; answers, commands with outcome, failed output, files and commits."""
+    known = facts or gather(transcript)
+    person = "\n\n".join([*known.prompts, *(line for line in known.decisions if line.startswith("asked and answered"))])
+    rest = "\n".join(_rest(transcript, known))
+    return Body(_capped(person, LONGEST_PERSON), _capped(rest, LONGEST_REST))
+
+
+def _rest(transcript: Transcript, facts: Facts) -> Iterator[str]:
+    yield " ".join(facts.edited)
+    yield " ".join(facts.read)
+    yield " ".join(facts.names)
+    yield from (f"{commit} {subject}" for commit, subject in facts.commits)
+    for turn in transcript.turns:
+        if turn.kind in ("answer", "summary"):
+            yield turn.text
+        elif turn.kind == "task":
+            yield turn.text[:2_000]
+        elif turn.kind == "tool":
+            yield from _call(
+                turn.tool, {name: value for name, value in turn.arguments.items() if isinstance(value, str)}
+            )
+            if turn.failed:
+                yield f"failed: {turn.text[:1_500]}"
+
+
+def _call(tool: str, given: dict[str, str]) -> Iterator[str]:
+    if is_own(tool):
+        yield f"{tool.rsplit('__', 1)[-1]} {given.get('reference', '')}"
+        return
+    for name in ("command", "description", "query", "url", "pattern", "prompt", "subject"):
+        if given.get(name):
+            yield given[name][:1_000]
+
+
+def _items(facts: Facts) -> Iterator[tuple[str, list[str]]]:
+    """The candidates of each head, the most wanted first."""
+    prompts = facts.prompts
+    later = [one_line(prompt, 180) for prompt in prompts[1:] if len(prompt) >= 12]  # noqa: PLR2004 - "yes"
+    asked = [one_line(prompts[0], 320)] if prompts else []
+    yield "Asked", asked
+    # The newest request says best where the work stands.
+    yield "Then", _unlike(list(reversed(later)), asked)
+    yield "Decided", _unlike([one_line(decision, 220) for decision in _newest_strong(facts.decisions)], asked)
+    yield "Claude decided", _unlike([one_line(decision, 220) for decision in reversed(facts.claude_decisions)], [])
+    yield "Outcome", [one_line(facts.outcome, 420)] if facts.outcome else []
+    yield "Edited", [f"{path} ({count})" if count > 1 else path for path, count in facts.edited.most_common()]
+    yield "Commits", [f"{commit} {subject}" for commit, subject in reversed(facts.commits)]
+    yield "Ran", list(_commands(facts))
+    yield "Error", list(_troubles(facts))
+    yield "Open", facts.todos
+    yield "Read", [path for path, _ in facts.read.most_common() if path not in facts.edited]
+    yield "Names", facts.names
+
+
+def _newest_strong(decisions: list[str]) -> list[str]:
+    return list(dict.fromkeys(reversed(decisions)))
+
+
+def _unlike(lines: list[str], told: list[str]) -> list[str]:
+    """Lines that are not already told as a part of another."""
+    kept: list[str] = []
+    for line in lines:
+        bare = line.rstrip("…. ")
+        if not any(bare in other for other in (*told, *kept)):
+            kept.append(line)
+    return kept
+
+
+def _commands(facts: Facts) -> Iterator[str]:
+    mattered = [command for command in facts.commands.values() if command.matters]
+    others = [command for command in facts.commands.values() if not command.matters and False in command.passed]
+    failing = [command for command in mattered if False in command.passed]
+    passing = [command for command in mattered if False not in command.passed]
+    for command in [*reversed(failing), *reversed(passing), *reversed(others)]:
+        yield f"`{one_line(command.line, 110)}` {command.outcome}"
+
+
+def _troubles(facts: Facts) -> Iterator[str]:
+    # A file that was not there is told last; a failed build first.
+    for trouble in sorted(facts.troubles[::-1], key=lambda trouble: not trouble.matters):
+        end = ""
+        if trouble.solved:
+            end = f" → solved by changing {', '.join(trouble.fixed_by[-3:])}" if trouble.fixed_by else " → solved"
+        yield f"{one_line(trouble.signature, 180)}{end}"
+
+
+def _render(items: dict[str, list[str]], budget: int) -> str:
+    wanted = sorted(
+        (first + step * place, head, place)
+        for head, (first, step, most) in _WORTH.items()
+        for place in range(min(most, len(items.get(head, []))))
+    )
+    taken: dict[str, list[int]] = {}
+    used = 0
+    for _, head, place in wanted:
+        text = items[head][place]
+        cost = estimate(f", {text}" if head in _LISTS and head in taken else f"\n{head}: {text}")
+        if used + cost <= budget:
+            taken.setdefault(head, []).append(place)
+            used += cost
+    lines: list[str] = []
+    for head in PROVENANCE:
+        chosen = [items[head][place] for place in sorted(taken.get(head, []))]
+        if head in _LISTS and chosen:
+            lines.append(f"{head}: {', '.join(chosen)}")
+        else:
+            # Told in the order in which things happened: the newest was only taken first.
+            newest_first = head in ("Then", "Decided", "Claude decided", "Commits", "Error")
+            lines.extend(f"{head}: {text}" for text in (reversed(chosen) if newest_first else chosen))
+    return "\n".join(lines)
+
+
+def _capped(text: str, longest: int) -> str:
+    """The head and the tail of a text that is too long; the tail counts for more."""
+    if len(text) <= longest:
+        return text
+    head = longest // 3
+    return f"{text[:head]}\n…\n{text[-(longest - head - 3) :]}"
