@@ -1,0 +1,307 @@
+"""Finding known values in text and in streams, however they are spelt.
+
+`Matcher` holds the values in two Aho-Corasick automata and looks through each text in a few foldings (`domain.encodings`):
+as it is, without terminal colours, with its escapes resolved, as the bytes that hex dumps spell, and as letters and digits
+alone.  Compressed and encrypted forms are never found.  Masking is a net under the wall, not the wall.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import ahocorasick_rs
+
+from domain import encodings
+from domain.encodings import Spelling, View
+
+SHORTEST = 8
+"""Values with fewer characters are found only as they are, and only beside their own user name or host."""
+
+_SHORTEST_OF_ALL = 3  # below that even the neighbour is no evidence
+_BESIDE = 80  # bytes between a short value and its user name or host
+_PIECE = 96  # a long value is also found by its parts
+_LONG = 256
+_PARTS = 64  # of one value
+_SMALLEST_PART = 16
+_GAP = 8  # bytes between two parts of one value that are struck with them
+
+Known = tuple[str, bytes] | tuple[str, bytes, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """`text[start:end]` spells the value with this label."""
+
+    start: int
+    end: int
+    label: str
+
+
+def _parts(value: bytes) -> Iterator[bytes]:
+    """The value, or what a long one is recognised by: its lines, or pieces of 96 bytes."""
+    if len(value) <= _LONG:
+        yield value
+        return
+    made = 0
+    for line in value.splitlines():
+        if line.startswith(b"-----"):
+            continue  # the armour of a PEM block is nobody's secret (RFC 7468)
+        pieces = [line[at : at + _PIECE] for at in range(0, len(line), _PIECE)]
+        if len(pieces) > 1 and len(pieces[-1]) < _SMALLEST_PART:
+            pieces[-2:] = [pieces[-2] + pieces[-1]]
+        for piece in pieces:
+            if len(piece) >= _SMALLEST_PART and made < _PARTS:
+                made += 1
+                yield piece
+    if not made:
+        yield value
+
+
+class _Automaton:
+    """The patterns of one folding, each with the value that it stands for."""
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {}
+        self._owners: list[tuple[int, Spelling]] = []
+        self._search: ahocorasick_rs.BytesAhoCorasick | None = None
+
+    def add(self, owner: int, made: dict[bytes, Spelling]) -> None:
+        for folded, spelling in made.items():
+            if folded not in self._places:
+                self._places[folded] = len(self._owners)
+                self._owners.append((owner, spelling))
+
+    def close(self) -> None:
+        if self._places:
+            self._search = ahocorasick_rs.BytesAhoCorasick(list(self._places))
+        self._places = {}
+
+    def hits(self, view: View) -> Iterator[tuple[int, Spelling, int, int]]:
+        if self._search is None:
+            return
+        for number, start, end in self._search.find_matches_as_indexes(view.data, overlapping=True):
+            yield (*self._owners[number], start, end)
+
+
+class Matcher:
+    """The values to be found.  Built once for many texts; holds them in memory and never shows them.
+
+    Args:
+        values: (label, value) or (label, value, beside).  The label is what a hit is called by.  `beside` holds the user
+            names and hosts next to which a value of fewer than eight characters is believed.
+    """
+
+    def __init__(self, values: Iterable[Known]) -> None:
+        self._labels: list[str] = []
+        self._sizes: list[int] = []
+        self._short: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
+        self._dense = _Automaton()
+        self._letters = _Automaton()
+        self.longest = 0
+        seen: set[bytes] = set()
+        for label, value, *rest in values:
+            value = bytes(value)  # noqa: PLW2901
+            beside = tuple(name.encode().lower() for name in (rest[0] if rest else ()) if name)
+            self._add(label, value, beside, seen)
+        self._dense.close()
+        self._letters.close()
+        self._short_search = ahocorasick_rs.BytesAhoCorasick(list(self._short)) if self._short else None
+        self._short_values = list(self._short)
+
+    def __repr__(self) -> str:
+        return f"Matcher({len(self._labels)} values)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Matcher holds values and is not pickled")
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def _add(self, label: str, value: bytes, beside: tuple[bytes, ...], seen: set[bytes]) -> None:
+        owner = len(self._labels)
+        stripped = value.strip()
+        if len(stripped.decode("utf-8", "replace")) < SHORTEST:
+            if len(stripped) >= _SHORTEST_OF_ALL and beside:
+                self._labels.append(label)
+                self._sizes.append(len(stripped))
+                self._short.setdefault(stripped, []).append((owner, beside))
+            return
+        if stripped in seen:
+            return
+        seen.add(stripped)
+        self._labels.append(label)
+        self._sizes.append(len(stripped))
+        self.longest = max(self.longest, len(value))
+        for part in _parts(stripped):
+            self._dense.add(owner, encodings.spellings(part))
+            self._letters.add(owner, encodings.letter_spellings(part))
+
+    def find(self, text: str) -> list[Span]:
+        """Where the values stand in a text: disjoint, in order, each over the whole run that carries the value."""
+        if not self._labels:
+            return []
+        data = text.encode("utf-8", "surrogatepass")
+        spans = self.find_bytes(data)
+        if not spans or len(data) == len(text):
+            return spans
+        return list(_in_characters(data, spans))
+
+    def find_bytes(self, data: bytes) -> list[Span]:
+        """The same in bytes; places are byte offsets."""
+        if not self._labels:
+            return []
+        root = View(data)
+        found: set[tuple[int, int, int]] = set(self._short_hits(data))
+        for view in _views(root):
+            self._look(view, found)
+        return self._merged(found)
+
+    def _look(self, view: View, found: set[tuple[int, int, int]]) -> None:
+        folded = encodings.dense_view(view)
+        for owner, spelling, start, end in self._dense.hits(folded):
+            # The neighbours hold the value's last bits only if they are base64 themselves.
+            left = start - 1 if spelling.left and _is_base64(folded.data, start - 1) else start
+            right = end + 1 if spelling.right and _is_base64(folded.data, end) else end
+            while right < end + 3 and folded.data[right : right + 1] == b"=":
+                right += 1
+            found.add((*folded.span(left, right), owner))
+        bare = encodings.letters_view(view)
+        for owner, spelling, start, end in self._letters.hits(bare):
+            left = max(0, start - 1) if spelling.left else start
+            right = min(len(bare.data), end + 1) if spelling.right else end
+            at, to = bare.span(left, right)
+            # Two neighbouring words are not one run: a neighbour that does not touch stays.
+            inner_at, inner_to = bare.span(start, end)
+            if inner_at - at > 4:  # noqa: PLR2004
+                at = inner_at
+            if to - inner_to > 4:  # noqa: PLR2004
+                to = inner_to
+            found.add((at, to, owner))
+
+    def _short_hits(self, data: bytes) -> Iterator[tuple[int, int, int]]:
+        if self._short_search is None:
+            return
+        for number, start, end in self._short_search.find_matches_as_indexes(data, overlapping=True):
+            if data[max(0, start - 1) : start].isalnum() or data[end : end + 1].isalnum():
+                continue
+            near = data[max(0, start - _BESIDE) : start].lower(), data[end : end + _BESIDE].lower()
+            for owner, names in self._short[self._short_values[number]]:
+                if any(name in side for name in names for side in near):
+                    yield start, end, owner
+                    break
+
+    def _merged(self, found: set[tuple[int, int, int]]) -> list[Span]:
+        """Overlapping hits become one span, named for the longest value in it."""
+        merged: list[tuple[int, int, int]] = []
+        for start, end, owner in sorted(found):
+            if merged:
+                at, to, before = merged[-1]
+                gap = _GAP if owner == before and self._sizes[owner] > _LONG else 0
+                if start < to + gap or (start == to and owner == before and gap):
+                    longer = max(before, owner, key=lambda each: (self._sizes[each], -each))
+                    merged[-1] = (at, max(to, end), longer)
+                    continue
+            merged.append((start, end, owner))
+        return [Span(start, end, self._labels[owner]) for start, end, owner in merged]
+
+
+def _is_base64(folded: bytes, at: int) -> bool:
+    return 0 <= at < len(folded) and (folded[at : at + 1].isalnum() or folded[at] in b"+/")
+
+
+def _views(root: View) -> Iterator[View]:
+    """What is looked through: the text without colours, unescaped (twice, for JSON in JSON), and its hex dumps."""
+    plain = encodings.plain_view(root)
+    yield plain
+    dumped = encodings.dumped_view(plain)
+    if dumped is not None:
+        yield dumped
+    view = plain
+    for _ in range(2):
+        once = encodings.unescaped_view(view)
+        if once is view:
+            return
+        yield once
+        view = once
+
+
+def _in_characters(data: bytes, spans: list[Span]) -> Iterator[Span]:
+    """Byte offsets as character offsets; a span that begins or ends inside a character takes it whole."""
+    at = count = 0
+    for span in spans:
+        start, end = span.start, span.end
+        while start > at and data[start] & 0xC0 == 0x80:  # noqa: PLR2004  a continuation byte of UTF-8
+            start -= 1
+        while end < len(data) and data[end] & 0xC0 == 0x80:  # noqa: PLR2004
+            end += 1
+        first = count + len(data[at:start].decode("utf-8", "surrogatepass"))
+        last = first + len(data[start:end].decode("utf-8", "surrogatepass"))
+        yield Span(first, last, span.label)
+        at, count = end, last
+
+
+def reference(label: str) -> str:
+    """The live reference that stands in the place of a value: `{{credential:client/service/name#field}}`."""
+    return label if label.startswith("{{") else "{{credential:" + label + "}}"
+
+
+class Masker:
+    """Masks a stream.  The result depends on the bytes alone, never on where the chunks were cut.
+
+    Bytes are held back until a window is full, so that a value is never seen in halves; whoever needs output early closes
+    the stream early.  `hits` counts by label what was masked.
+
+    Args:
+        matcher: the values.
+        replacement: makes the text that takes a value's place from its label.
+        window: bytes looked at in one go; at least eight times the longest value is taken.
+    """
+
+    def __init__(
+        self, matcher: Matcher, replacement: Callable[[str], str] = reference, *, window: int = 1 << 18
+    ) -> None:
+        self._matcher = matcher
+        self._replacement = replacement
+        self._window = max(window, 64 * matcher.longest, 1 << 12)
+        self._hold = self._window // 2
+        self._buffer = bytearray()
+        self.hits: Counter[str] = Counter()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Takes the next bytes and returns those whose masking is settled."""
+        self._buffer += chunk
+        out = bytearray()
+        while len(self._buffer) >= self._window:
+            out += self._settle(bytes(self._buffer[: self._window]))
+        return bytes(out)
+
+    def finish(self) -> bytes:
+        """Returns the rest."""
+        out = bytearray()
+        while len(self._buffer) >= self._window:
+            out += self._settle(bytes(self._buffer[: self._window]))
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return bytes(out) + self._masked(rest, self._matcher.find_bytes(rest))
+
+    def _settle(self, data: bytes) -> bytes:
+        """Masks the first half of a full window, up to the end of a line where there is one."""
+        spans = self._matcher.find_bytes(data)
+        cut = data.rfind(b"\n", self._hold // 2, self._hold) + 1 or self._hold
+        starts = [span.start for span in spans]
+        crossing = bisect_right(starts, cut) - 1
+        if crossing >= 0 and spans[crossing].end > cut:
+            cut = spans[crossing].start or spans[crossing].end
+        del self._buffer[:cut]
+        return self._masked(data[:cut], [span for span in spans if span.end <= cut])
+
+    def _masked(self, data: bytes, spans: list[Span]) -> bytes:
+        out, at = bytearray(), 0
+        for span in spans:
+            out += data[at : span.start] + self._replacement(span.label).encode()
+            self.hits[span.label] += 1
+            at = span.end
+        return bytes(out + data[at:])
