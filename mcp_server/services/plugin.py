@@ -206,6 +206,11 @@ def register(home: Path, *, check: bool = False, folder: ClientFolder | None = N
     return Report(changed=True, lines=("claude code: plugin registered and enabled",))
 
 
+def untouched(home: Path) -> Report:
+    """What to tell a person who wants Claude Code left alone."""
+    return Report(changed=False, lines=("claude code: left alone; to register the plugin, type", *_told(home)))
+
+
 def _told(home: Path) -> tuple[str, ...]:
     other = plugin_folder(home) / ".mcp.json"
     return (*(f"  {command}" for command in commands(home)), f"other MCP clients: the server's entry is in {other}")
