@@ -1,0 +1,170 @@
+"""Who calls: the agent's secret becomes a token, and the token an actor, for every single call.
+
+The door also waits for what the tools stand on.  The app (database, keys) is built by a thread, so that a client gets its
+first answer before SQLAlchemy is loaded; a call waits for it, and a call that finds it failed tries again.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from domain.errors import Unauthenticated, Unavailable
+from domain.identity import AGENT_TOKEN_SECONDS
+from mcp_server import bootstrap
+from mcp_server.config import SETUP_HINT, Settings, load_settings, read_private
+
+if TYPE_CHECKING:
+    from domain.actors import Actor
+    from mcp_server.bootstrap import App
+
+RETRY_S = 1.0
+"""A build that failed is not tried again sooner: calls come in bursts."""
+RENEW_S = 60.0
+"""A token is renewed this long before it ends."""
+REFUSED_S = 60.0
+"""How long a secret that was found wrong is not offered again."""
+
+_SESSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class Caller(NamedTuple):
+    """The app, and the actor of one call."""
+
+    app: App
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A secret that was found wrong, and when."""
+
+    secret: str = field(repr=False)
+    at: float
+    error: Unauthenticated
+
+
+class Door:
+    """Where every call comes in.
+
+    `home` is the data directory (None: the environment's, or the platform's default).  `session_id` and `cwd` are what the
+    client's environment said at start; the prompt hook brings the live ones (`tell`), because the environment's id goes
+    stale after /clear.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        session_id: str = "",
+        cwd: str = "",
+        build: Callable[[Settings], App] | None = None,
+    ) -> None:
+        self.home = home
+        self.session_id = session_id if _SESSION.fullmatch(session_id) else ""
+        self.cwd = cwd
+        self._build = build or bootstrap.build
+        self._lock = threading.Lock()
+        self._app: App | None = None
+        self._failure: Exception | None = None
+        self._tried = 0.0
+        self._token = ""
+        self._token_ends = 0.0
+        self._refused: Refused | None = None
+        self._closed = False
+        self._started = threading.Event()
+
+    def start(self) -> None:
+        """Builds the app and proves the agent in a thread of its own; does so once."""
+        if self._started.is_set():
+            return
+        self._started.set()
+        threading.Thread(target=self._warm, name="claudetools-door", daemon=True).start()
+
+    def tell(self, session_id: str, cwd: str) -> None:
+        """Takes over the live session and folder from the prompt hook; anything malformed is ignored."""
+        if _SESSION.fullmatch(session_id):
+            self.session_id = session_id
+        if cwd.startswith("/"):
+            self.cwd = cwd
+
+    def enter(self) -> Caller:
+        """The app and the proven actor.  Asks for the agent's status each time, so that revoking works at once.
+
+        Raises what building the app or proving the agent raises: Invalid or Unavailable where something is missing or
+        down, Unauthenticated or Denied where the agent is not, or no longer, one of ours.
+        """
+        app = self.app()
+        return Caller(app, app.identity.actor(self._valid_token(app), session_id=self.session_id))
+
+    def app(self, *, patience_s: float = 30.0) -> App:
+        """The app, built now where it is not yet.  Raises Unavailable when another thread needs longer than the patience."""
+        app = self._app
+        if app is not None:
+            return app
+        if not self._lock.acquire(timeout=patience_s):
+            raise Unavailable("ClaudeTools is still starting", hint="claudetools doctor")
+        try:
+            if self._app is None:
+                self._app = self._try_build()
+            return self._app
+        finally:
+            self._lock.release()
+
+    def ready(self) -> App | None:
+        """The app if it is built already; never waits."""
+        return self._app
+
+    def settings(self) -> Settings:
+        """The settings, read anew.  Raises Invalid where nothing is set up."""
+        return load_settings(self.home)
+
+    def close(self) -> None:
+        """Lets go of the database.  Calls that come later fail."""
+        self._closed = True
+        app, self._app = self._app, None
+        if app is not None:
+            app.close()
+
+    def _try_build(self) -> App:
+        now = time.monotonic()
+        if self._closed:
+            raise Unavailable("the server is stopping")
+        if self._failure is not None and now - self._tried < RETRY_S:
+            raise self._failure.with_traceback(None)
+        try:
+            return self._build(self.settings())
+        except Exception as error:
+            self._failure, self._tried = error, time.monotonic()
+            raise
+
+    def _valid_token(self, app: App) -> str:
+        with self._lock:
+            if time.time() >= self._token_ends - RENEW_S:
+                self._token = self._prove(app)
+                self._token_ends = time.time() + AGENT_TOKEN_SECONDS
+            return self._token
+
+    def _prove(self, app: App) -> str:
+        """Proves the agent's secret.  A secret that was wrong is not offered again at once: five failures lock the agent."""
+        file = app.settings.agent_secret_file
+        secret = read_private(file, "the agent's secret", SETUP_HINT).decode("utf-8", "replace").strip()
+        refused = self._refused
+        if refused is not None and refused.secret == secret and time.monotonic() - refused.at < REFUSED_S:
+            raise refused.error.with_traceback(None)
+        try:
+            return app.identity.prove(secret, session_id=self.session_id)
+        except Unauthenticated as error:
+            self._refused = Refused(secret, time.monotonic(), error)
+            raise
+
+    def _warm(self) -> None:
+        try:
+            self.enter()
+        except Exception:  # noqa: BLE001 - the next call meets the same failure and tells it
+            return
