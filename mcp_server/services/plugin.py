@@ -54,6 +54,14 @@ class Report:
     changed: bool
     lines: tuple[str, ...]
 
+    def shown(self) -> str:
+        """The lines in two columns, as every step of setup prints itself."""
+        pairs = [line.partition(": ") for line in self.lines]
+        return "\n".join(
+            f"{what:<13} {rest}" if colon and not what.startswith(" ") else f"{'':<13} {line.strip()}"
+            for line, (what, colon, rest) in zip(self.lines, pairs, strict=True)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -213,7 +221,7 @@ def untouched(home: Path) -> Report:
 
 def _told(home: Path) -> tuple[str, ...]:
     other = plugin_folder(home) / ".mcp.json"
-    return (*(f"  {command}" for command in commands(home)), f"other MCP clients: the server's entry is in {other}")
+    return (*(f"  {command}" for command in commands(home)), f"other clients: the server's entry is in {other}")
 
 
 def _leave_old_place(folder: ClientFolder, client: str) -> None:
@@ -283,8 +291,8 @@ def take_out(home: str, *, check: bool = False) -> int:
         print(f"plugin: could not be taken out: {error.strerror}", file=sys.stderr)  # noqa: T201  # setup.sh shows it
         return 1
     for report in reports:
-        for line in report.lines:
-            print(line)  # noqa: T201  # setup.sh shows it
+        if report.lines:
+            print(report.shown())  # noqa: T201  # setup.sh shows it
     return 0
 
 
