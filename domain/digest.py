@@ -183,7 +183,9 @@ def _commands(facts: Facts) -> Iterator[str]:
 
 def _troubles(facts: Facts) -> Iterator[str]:
     # A file that was not there is told last; a failed build first.
-    for trouble in sorted(facts.troubles[::-1], key=lambda trouble: not trouble.matters):
+    newest_first = list(reversed(facts.troubles))
+    newest_first.sort(key=lambda trouble: not trouble.matters)
+    for trouble in newest_first:
         end = ""
         if trouble.solved:
             end = f" → solved by changing {', '.join(trouble.fixed_by[-3:])}" if trouble.fixed_by else " → solved"

@@ -2,8 +2,9 @@
 
 Rules:
 
-1.  BM25 over two fields, what the person wrote (counted double) and the rest, with document
-    frequencies of the whole store, not of the candidates.
+1.  BM25 over two fields, what the person wrote (which counts for more) and the digest, with
+    document frequencies of the whole store, not of the candidates.  A term that only the long form
+    holds counts a little, whatever its number: it is found, but does not outrank.
 2.  A gate on the unscaled score and on the share of the question's rare terms that a record
     covers, before anything is scaled: scaled scores make the best of nothing look like 1.
 3.  Scores are scaled to a maximum of 1 and added to 0.3 * 2^(-age / 7 days), 0.8 for the same
@@ -29,8 +30,9 @@ BLOCK_CHARACTERS = 4_000
 FENCE = "claudetools-memory"
 
 _K1 = 1.2
-_B = 0.6
-_PERSON = 2.0
+_B = 0.7
+_PERSON = 2.5
+_LONG_FORM = 0.1
 _HALF_LIFE_US = 7 * DAY_US
 _RECENCY = 0.3
 _BRANCH = 0.8
@@ -70,7 +72,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Record:
-    """What ranking and packing know of a stored record; `terms` holds ` token:p,r ` counts of its two fields."""
+    """What ranking and packing know of a stored record; `terms` as `term_counts` writes them."""
 
     __slots__ = (
         "branch",
@@ -202,9 +204,13 @@ class Ranked:
         self.covered = covered
 
 
-def term_counts(person: Sequence[str], rest: Sequence[str]) -> str:
-    """Term counts of two fields in the stored form: ` token:p,r token:p,r `, sorted; empty for no terms."""
-    counts: dict[str, list[int]] = {}
+def term_counts(person: Sequence[str], rest: Sequence[str], long_form: Iterable[str] = ()) -> str:
+    """Term counts in the stored form: ` token:p,r token:p,r `, sorted; empty for no terms.
+
+    `p` and `r` count a token in the person's field and in the digest; a token of the long form
+    alone stands with zeros.
+    """
+    counts: dict[str, list[int]] = {token: [0, 0] for token in long_form}
     for field, tokens in enumerate((person, rest)):
         for token in tokens:
             counts.setdefault(token, [0, 0])[field] += 1
@@ -213,11 +219,11 @@ def term_counts(person: Sequence[str], rest: Sequence[str]) -> str:
     return " " + " ".join(f"{token}:{p},{r}" for token, (p, r) in sorted(counts.items())) + " "
 
 
-def frequency(terms: str, token: str) -> tuple[int, int]:
-    """How often a token stands in the person's field and in the rest, out of the stored form."""
+def frequency(terms: str, token: str) -> tuple[int, int] | None:
+    """How often a token stands in the person's field and in the digest, out of the stored form; None where it is nowhere."""
     at = terms.find(f" {token}:")
     if at < 0:
-        return (0, 0)
+        return None
     start = at + len(token) + 2
     person, _, rest = terms[start : terms.index(" ", start)].partition(",")
     return (int(person), int(rest))
@@ -242,10 +248,9 @@ def rank(
     rare_worth = sum(worth[token] for token in rare)
     scored: list[Ranked] = []
     for record in records:
-        unscaled, held = _score(tokens, worth, record, statistics)
-        held_rare = held & rare
-        covered = sum(worth[token] for token in held_rare) / rare_worth if rare_worth else 0.0
-        if unscaled <= 0 or (gated and not _passes(unscaled, covered, len(held_rare), len(rare))):
+        unscaled, held, told = _score(tokens, worth, record, statistics)
+        covered = sum(worth[token] for token in held & rare) / rare_worth if rare_worth else 0.0
+        if unscaled <= 0 or (gated and not _passes(unscaled, covered, told & rare, len(rare))):
             continue
         scored.append(Ranked(record, 0.0, unscaled, covered))
     best = max((entry.unscaled for entry in scored), default=1.0)
@@ -345,24 +350,31 @@ def _score(
     worth: Mapping[str, float],
     record: Record,
     statistics: Statistics,
-) -> tuple[float, set[str]]:
+) -> tuple[float, set[str], set[str]]:
+    """The unscaled score, the terms that the record holds, and those of them that its person or its digest says."""
     records = max(1, statistics.records)
     person_norm = 1 - _B + _B * record.person_length / max(1.0, statistics.person_terms / records)
     rest_norm = 1 - _B + _B * record.rest_length / max(1.0, statistics.rest_terms / records)
     total = 0.0
     held: set[str] = set()
+    told: set[str] = set()
     for token in tokens:
-        person, rest = frequency(record.terms, token)
-        if not person and not rest:
+        counted = frequency(record.terms, token)
+        if counted is None:
             continue
         held.add(token)
-        weighted = _PERSON * person / person_norm + rest / rest_norm
+        person, rest = counted
+        if person or rest:
+            told.add(token)
+        weighted = _PERSON * person / person_norm + rest / rest_norm or _LONG_FORM
         total += worth[token] * weighted * (_K1 + 1) / (weighted + _K1)
-    return (total, held)
+    return (total, held, told)
 
 
-def _passes(unscaled: float, covered: float, held_rare: int, rare: int) -> bool:
-    return unscaled >= MIN_SCORE and covered >= MIN_COVERED and held_rare >= min(MIN_RARE, rare) and held_rare > 0
+def _passes(unscaled: float, covered: float, told: set[str], rare: int) -> bool:
+    """Whether a record answers at all: enough of the rare words, or one compound identifier (their tokens begin with y)."""
+    enough = len(told) >= min(MIN_RARE, rare) or any(token.startswith("y") for token in told)
+    return bool(told) and enough and unscaled >= MIN_SCORE and covered >= MIN_COVERED
 
 
 def _decay(record: Record, now_us: int) -> float:

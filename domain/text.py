@@ -47,6 +47,35 @@ STOPWORDS = frozenset(
     too under until up us use ve very was we well were what when where which while who whom why will with would yes yet
     you your""".split(),  # noqa: SIM905 - a block of words is read, a column of quotes is not
 )
+# Words of everyday requests and of programming at large.  A store of a few records cannot know that
+# they are common; ranking counts them as such until its own frequencies say otherwise.
+COMMON_WORDS = frozenset(
+    """ability able access account action actual actually add address allow already analyze answer app application apply argument
+    array ask available back bad base basic best better big bit block book bottom branch break bring bug build button call
+    capital case cause center change check choose city class clean clear click client code column command comment commit common
+    compare complete component config configuration connect consider contain content continue convert copy correct country
+    create current custom data database date day debug default define delete deploy describe design detail develop difference
+    different directory display doc document documentation download easy edit effect element email empty enable end ensure
+    enter environment error event example execute exist expect explain export extra fail failure fast feature field figure
+    file fill final find fine first fix fold folder follow food form format free friend front full function functionality
+    general generate github give go good great group handle happen hard head hello help high home hour idea ignore image
+    implement implementation import important improve include index info information init initial input insert inside install
+    instance instruction interface issue item job json keep key kind know language large last later latest learn left level
+    library light line link linux list little live load local locate log login long look loop lot main maintain make manage many
+    map mark match matter mean merge message method mind minute missing mode model module move multiple must name need network
+    never new next nice node note nothing number object old open operation option order original output package page parameter
+    part pass password paste patch path people perform person picture place plan point port possible post pr present press
+    previous print problem process production program project proper properly provide pull push put python query question quick
+    quickly quit random read real really reason recommend record refactor reference release remember remove rename repair
+    repeat replace repo repository request require requirement reset resource response rest result return review rewrite right
+    root row rule run safe save scratch screen script search second section see select send sentence separate server service set
+    setting setup share short show side similar simple simply single site size small software solution solve something sort source
+    space specific sql stage standard start state status step stop store string structure stuff style submit suggest
+    summary support sure switch system tab table take talk task tell template test text thank thing think time title today
+    together tool top total track translate tree trigger true try turn two type understand unit update upgrade upload url usage
+    use user using valid validate value variable various verify version view visit wait want warning way weather web website week
+    window winter wonder word work workflow world worry write wrong year yesterday""".split(),  # noqa: SIM905 - as above
+)
 _stem = snowballstemmer.stemmer("english")
 
 
