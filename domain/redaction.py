@@ -1,0 +1,151 @@
+"""Striking secrets from text before anything keeps it.
+
+In order: the vault's own values become live references, so that the next reader knows which credential was used; what a
+person marked as private goes; then everything that looks like a credential by its published format or by the name it is
+assigned to.  Struck text reads `[struck: rule]`.  Striking is deterministic, changes nothing when repeated, and never
+quotes what it took out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from domain import formats
+from domain.masking import Matcher, reference
+
+VAULT = "vault value"
+"""The rule under which live references are counted."""
+
+_KEPT = re.compile(r"\[struck: [a-z0-9-]{1,64}\]|\{\{credential:[^{}\s]{1,400}\}\}")
+_PRIVATE_OPENS = re.compile(r"<private>", re.IGNORECASE)
+_PRIVATE_CLOSES = re.compile(r"</private>", re.IGNORECASE)
+_FORGET = re.compile(
+    r"(?:^|(?<=\n))[ \t>*#-]{0,8}(?:(?:please )?(?:don['’]t|do not) remember(?: this| that| the following)?[ \t]{0,4}[:;.,–—-]"
+    r"|(?:<!--|\[|\()[ \t]{0,4}(?:don['’]t|do not) remember(?: this)?[ \t]{0,4}(?:-->|\]|\)))",
+    re.IGNORECASE,
+)
+_PARAGRAPH_ENDS = re.compile(r"\n[ \t]*\n")
+_SLIVER = 3
+_ROUNDS = 4  # what was struck can leave a neighbour that is recognised only now
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A text without its secrets, and how often each rule struck; never what it struck."""
+
+    text: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Redactor:
+    """Strikes secrets from texts.
+
+    Args:
+        matcher: the vault's values; None where no vault is at hand (then only formats and markers are struck).
+        engine: False leaves the engine of known formats out; our own rules remain.
+    """
+
+    def __init__(self, matcher: Matcher | None = None, *, engine: bool = True) -> None:
+        self._matcher = matcher
+        self._engine = engine
+
+    def strike_values(self, text: str) -> Struck:
+        """The text with the vault's values replaced, nothing else."""
+        counts: Counter[str] = Counter()
+        return Struck(self._strike_known(text, counts), counts)
+
+    def strike(self, text: str) -> Struck:
+        """The text with every secret replaced, and the counts by rule."""
+        counts: Counter[str] = Counter()
+        if not text:
+            return Struck(text)
+        text = self._strike_known(text, counts)
+        text = _strike(text, list(_private(text)), counts)
+        for _ in range(_ROUNDS):
+            spans = list(formats.find(text, engine=self._engine))
+            after = _strike(text, spans, counts)
+            # A new reference or mark can complete a value that the escapes around it hid.
+            after = self._strike_known(after, counts) if after != text else after
+            if after == text:
+                break
+            text = after
+        return Struck(text, dict(sorted(counts.items())))
+
+    def strike_values(self, text: str) -> Struck:
+        """The text with the vault's values replaced and nothing else: for open fields, whose own form may look secret."""
+        counts: Counter[str] = Counter()
+        return Struck(self._strike_known(text, counts), dict(counts))
+
+    def _strike_known(self, text: str, counts: Counter[str]) -> str:
+        if self._matcher is None:
+            return text
+        spans = self._matcher.find(text)
+        if not spans:
+            return text
+        kept = [match.span() for match in _KEPT.finditer(text)]
+        parts, at = [], 0
+        for span in spans:
+            if any(start < span.end and span.start < end for start, end in kept):
+                continue
+            parts += [text[at : span.start], reference(span.label)]
+            counts[VAULT] += 1
+            at = span.end
+        return "".join([*parts, text[at:]])
+
+
+def _private(text: str) -> Iterator[tuple[int, int, str]]:
+    """What a person marked: `<private>` to its end (or its paragraph's), and paragraphs that say "don't remember"."""
+    at = 0
+    while opens := _PRIVATE_OPENS.search(text, at):
+        closes = _PRIVATE_CLOSES.search(text, opens.end())
+        at = closes.end() if closes else _paragraph_end(text, opens.end())
+        yield opens.start(), at, "private"
+        if not closes:
+            break
+    for match in _FORGET.finditer(text):
+        yield match.start(), _paragraph_end(text, match.end()), "private"
+
+
+def _paragraph_end(text: str, start: int) -> int:
+    ends = _PARAGRAPH_ENDS.search(text, start)
+    return ends.start() if ends else len(text)
+
+
+def _strike(text: str, spans: list[tuple[int, int, str]], counts: Counter[str]) -> str:
+    """Replaces the spans; of overlapping ones the first, longest names the whole.  References and marks survive."""
+    if not spans:
+        return text
+    merged: list[tuple[int, int, str]] = []
+    for start, end, rule in sorted(set(spans), key=lambda span: (span[0], -span[1], span[2])):
+        if merged and start < merged[-1][1]:
+            at, to, name = merged[-1]
+            merged[-1] = (at, max(to, end), name)
+        else:
+            merged.append((start, end, rule))
+    kept = [match.span() for match in _KEPT.finditer(text)]
+    parts: list[str] = []
+    at = number = 0
+    for start, end, rule in merged:
+        while number < len(kept) and kept[number][1] <= start:
+            number += 1
+        inside = []
+        while rule != "private" and number < len(kept) and kept[number][0] < end:
+            inside.append(kept[number])
+            number += 1
+        for begin, stop in _between(start, end, inside):
+            parts += [text[at:begin], f"[struck: {rule}]"]
+            counts[rule] += 1
+            at = stop
+    return "".join([*parts, text[at:]])
+
+
+def _between(start: int, end: int, kept: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of a span around references and marks; slivers of a few characters between them stay."""
+    at = start
+    for begin, stop in [*kept, (end, end)]:
+        if begin - at > _SLIVER or (begin > at and not kept):
+            yield at, begin
+        at = max(at, stop)
