@@ -114,3 +114,44 @@ class Claims:
             issued_s=issued,
             expires_s=expires,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A computer with its own audit key; `public_key` is the raw Ed25519 key."""
+
+    machine_id: str
+    name: str
+    public_key: bytes
+    state: str
+    created_us: int
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone with a password.  The hash is Argon2id in PHC form."""
+
+    person_id: str
+    name: str
+    role: str
+    password_hash: str
+    state: str
+    created_us: int
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An enrolled program that acts for its owner on one machine."""
+
+    agent_id: str
+    name: str
+    owner_id: str
+    machine_id: str
+    secret_hash: str
+    scopes: frozenset[str]
+    state: str
+    created_us: int
+    revoked_us: int | None
+    revision: int = 0

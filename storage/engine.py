@@ -13,16 +13,16 @@ LOCK_WAIT_MS = 1500
 """How long a statement waits for a lock; an act that cannot be recorded ends within 2 s."""
 
 
-def open_engine(database_file: Path, *, create: bool = False) -> Engine:
+def open_engine(database_file: Path) -> Engine:
     """The engine for an embedded SQLite file.
 
     WAL with full synchronisation: a committed audit entry survives a power cut.  A missing file
-    is an error unless `create` is set, and is never made by accident.  Bound values are hidden
+    is an error, and is never made by accident.  Bound values are hidden
     from error texts, because SQLAlchemy prints them otherwise.
     """
     engine = create_engine(
         "sqlite://",
-        creator=_connector(database_file, create=create),
+        creator=_connector(database_file),
         poolclass=QueuePool,
         pool_size=4,
         max_overflow=12,
@@ -33,8 +33,8 @@ def open_engine(database_file: Path, *, create: bool = False) -> Engine:
     return engine
 
 
-def _connector(path: Path, *, create: bool) -> Callable[[], sqlite3.Connection]:
-    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(

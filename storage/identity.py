@@ -4,55 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
 from domain.errors import Conflict
+from domain.identity import Agent, Machine, Person
 from storage.guard import Guard
 from storage.schema import agents, machines, persons
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A computer with its own audit key; `public_key` is the raw Ed25519 key."""
-
-    machine_id: str
-    name: str
-    public_key: bytes
-    state: str
-    created_us: int
-    revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Someone with a password.  The hash is Argon2id in PHC form."""
-
-    person_id: str
-    name: str
-    role: str
-    password_hash: str
-    state: str
-    created_us: int
-    revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """An enrolled program that acts for its owner on one machine."""
-
-    agent_id: str
-    name: str
-    owner_id: str
-    machine_id: str
-    secret_hash: str
-    scopes: frozenset[str]
-    state: str
-    created_us: int
-    revoked_us: int | None
-    revision: int = 0
 
 
 class Identity:

@@ -106,18 +106,18 @@ class Keys:
             client_keys.c.client_id == client_id, client_keys.c.version == version
         )
 
-    def add(self, key: WrappedClientKey, now_us: int) -> None:
-        """Stores a new client key."""
+    def create(self, client_id: str, version: int, wrapped: bytes, now_us: int) -> None:
+        """Stores a new, active client key.  Raises Conflict where that version exists."""
         self._guard.insert(
             client_keys,
             SUBJECT,
             "client_key_id",
             {
-                "client_key_id": key_id(key.client_id, key.version),
-                "client_id": key.client_id,
-                "version": key.version,
-                "state": key.state,
-                "wrapped": key.wrapped,
+                "client_key_id": key_id(client_id, version),
+                "client_id": client_id,
+                "version": version,
+                "state": "active",
+                "wrapped": wrapped,
                 "created_us": now_us,
             },
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, or_, select
+from sqlalchemy import Connection, Table, func, or_, select
 
 from domain.registry import RegistryItem, RegistryKind
 from storage.schema import clients, infrastructure, services
@@ -70,7 +70,7 @@ class Registry:
         # An exact slug or id wins over a name that happens to be alike.
         for match in (
             or_(table.c[key] == text, table.c.slug == text),
-            table.c.name.icontains(text, autoescape=True) & (table.c.name.ilike(text, escape="\\")),
+            func.lower(table.c.name) == text.lower(),
         ):
             conditions = [match] + ([table.c.client_id == client_id] if client_id else [])
             found = self._first(kind, table, *conditions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 from sqlalchemy import Connection
@@ -9,12 +10,14 @@ from sqlalchemy import Connection
 from domain.actors import Actor, Subject
 from domain.audit import FactValue, Receipt
 from domain.errors import ClaudeToolsError
+from domain.verify import Finding
 from storage.audit import Audit
 from storage.context import Context
 from storage.credentials import Credentials
 from storage.guard import Guard, Mac
 from storage.identity import Identity
 from storage.incidents import Incidents
+from storage.inspect import guarded_rows, sealed_rows
 from storage.keys import Keys
 from storage.registry import Registry
 
@@ -38,6 +41,11 @@ class Unit(RecordingUnit):
 
     def __init__(self, connection: Connection, mac: Mac, now_us: int) -> None:
         super().__init__(connection, Guard(connection, mac), now_us)
+
+    def inspect(self) -> Iterator[Finding]:
+        """Everything that is wrong with the guarded rows and the sealed fields."""
+        yield from guarded_rows(self._connection, self._guard)
+        yield from sealed_rows(self._connection)
 
     @property
     def changed(self) -> list[tuple[str, str, int]]:

@@ -1,0 +1,120 @@
+"""What `audit verify` says: reads the whole log with public keys alone, and names what is wrong.
+
+Verdicts: modified, missing, reordered, forked, truncated, rolled back, unknown key, bad signature.
+A missing piece is a finding, never a fresh start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from domain.audit import Link, Opening, columns_of, link_hash, opening_body, opening_hash
+from domain.errors import Broken
+
+VerdictWord = Literal[
+    "modified",
+    "missing",
+    "reordered",
+    "forked",
+    "truncated",
+    "rolled back",
+    "unknown key",
+    "bad signature",
+]
+
+SignatureCheck = Callable[[str, bytes, bytes], bool | None]
+"""(machine id, message, signature) -> right, wrong, or None where the machine's key is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: the verdict, where, and what exactly."""
+
+    verdict: VerdictWord
+    where: str
+    what: str
+
+
+def check_opening(opening: Opening, signed: SignatureCheck) -> Iterator[Finding]:
+    """A chain's opening: its columns are its body's, its hash and signature are right."""
+    where = f"chain {opening.chain_id}"
+    body = opening_body(
+        opening.chain_id,
+        opening.machine_id,
+        opening.actor_id,
+        opening.process,
+        opening.opened_us,
+    )
+    if body != opening.body:
+        yield Finding("modified", where, "a column of the chain differs from its signed body")
+    if opening_hash(opening.chain_id, opening.body) != opening.hash:
+        yield Finding("modified", where, "the chain's hash does not fit its body")
+    yield from _signature(where, signed(opening.machine_id, opening.hash, opening.signature))
+
+
+def check_link(
+    link: Link, columns: Mapping[str, Any], machine_id: str, signed: SignatureCheck
+) -> Iterator[Finding]:
+    """One entry by itself: hash, signature, and every column against the body."""
+    where = f"entry {link.seq} of chain {link.chain_id}"
+    if link_hash(link.chain_id, link.seq, link.prev_hash, link.body) != link.hash:
+        yield Finding("modified", where, "the hash does not fit the entry")
+    yield from _signature(where, signed(machine_id, link.hash, link.signature))
+    try:
+        said = columns_of(link.body)
+    except Broken:
+        yield Finding("modified", where, "the body is not in the stored form")
+        return
+    for name, value in said.items():
+        if columns.get(name) != value:
+            yield Finding("modified", where, f"the column {name} differs from the signed body")
+    if said["machine_id"] not in ("", machine_id):
+        yield Finding("modified", where, "the entry names another machine than its chain")
+
+
+class ChainCheck:
+    """Follows one chain from its opening, link by link in the order of their numbers."""
+
+    def __init__(self, opening: Opening, signed: SignatureCheck) -> None:
+        self._opening = opening
+        self._signed = signed
+        self._head = opening.hash
+        self.seq = 0
+
+    def follow(self, link: Link, columns: Mapping[str, Any]) -> Iterator[Finding]:
+        """Checks the next link and moves to it."""
+        where = f"entry {link.seq} of chain {link.chain_id}"
+        if link.seq <= self.seq:
+            yield Finding("reordered", where, f"it stands after entry {self.seq}")
+        elif link.seq != self.seq + 1:
+            first, last = self.seq + 1, link.seq - 1
+            span = f"entry {first} is" if first == last else f"entries {first} to {last} are"
+            yield Finding("missing", where, f"{span} missing before it")
+        elif link.prev_hash != self._head:
+            yield Finding("reordered", where, "it does not continue the entry before it")
+        yield from check_link(link, columns, self._opening.machine_id, self._signed)
+        self.seq, self._head = link.seq, link.hash
+
+    def end(self, noted: tuple[int, bytes] | None) -> Iterator[Finding]:
+        """Compares the end with what the machine noted outside the database."""
+        if noted is not None and noted[0] > self.seq:
+            yield Finding(
+                "truncated",
+                f"chain {self._opening.chain_id}",
+                f"it ends at entry {self.seq}; this machine wrote {noted[0]}",
+            )
+        elif noted is not None and noted[0] == self.seq and noted[1] != self._head:
+            yield Finding(
+                "forked",
+                f"entry {self.seq} of chain {self._opening.chain_id}",
+                "it is another one than this machine wrote there",
+            )
+
+
+def _signature(where: str, right: bool | None) -> Iterator[Finding]:
+    if right is None:
+        yield Finding("unknown key", where, "the machine that signed it is not known")
+    elif not right:
+        yield Finding("bad signature", where, "the signature does not fit")

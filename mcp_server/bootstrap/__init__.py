@@ -1,0 +1,121 @@
+"""build(settings) -> App: the only constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from domain.actors import Actor
+from mcp_server.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from mcp_server.keyring import Keyring
+    from mcp_server.services.audit import AuditLog
+    from mcp_server.services.capture import Capture
+    from mcp_server.services.context import Context
+    from mcp_server.services.credentials import Credentials
+    from mcp_server.services.identity import Identity
+    from mcp_server.services.incidents import Incidents
+    from mcp_server.services.redaction import Redaction
+    from mcp_server.services.registry import Registry
+    from mcp_server.work import Work
+
+
+@dataclass(frozen=True)
+class App:
+    """One process's services over one vault.  Close it when done."""
+
+    settings: Settings
+    machine: Actor
+    engine: Engine
+    work: Work
+    keyring: Keyring
+    redaction: Redaction
+    credentials: Credentials
+    registry: Registry
+    audit: AuditLog
+    identity: Identity
+    incidents: Incidents
+    context: Context
+    capture: Capture
+
+    def close(self) -> None:
+        """Drops the matcher and closes the database connections."""
+        self.redaction.forget()
+        self.engine.dispose()
+
+
+def machine_actor(settings: Settings) -> Actor:
+    """This machine, acting by itself."""
+    return Actor(
+        kind="machine",
+        id=settings.machine_id,
+        name=settings.machine_name,
+        machine_id=settings.machine_id,
+        machine_name=settings.machine_name,
+        verified=frozenset({"machine"}),
+        tier=settings.tier,
+    )
+
+
+def build(settings: Settings | None = None, *, clock: Callable[[], int] | None = None) -> App:
+    """Opens the vault and builds the services.
+
+    Raises Invalid where the installation or a key file is missing or open to others, Unavailable
+    where the database cannot be reached, Conflict where it is newer than this program, Broken
+    where the key does not open it.
+    """
+    from mcp_server.bootstrap.opening import open_keyring, open_vault
+
+    settings = settings or load_settings()
+    engine = open_vault(settings)
+    try:
+        keyring = open_keyring(settings, engine)
+        return assemble(settings, engine, keyring, clock=clock)
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def assemble(
+    settings: Settings,
+    engine: Engine,
+    keyring: Keyring,
+    *,
+    clock: Callable[[], int] | None = None,
+) -> App:
+    """Puts the services together over an open database and keyring."""
+    from mcp_server.services.audit import AuditLog
+    from mcp_server.services.capture import Capture
+    from mcp_server.services.context import Context
+    from mcp_server.services.credentials import Credentials
+    from mcp_server.services.identity import Identity
+    from mcp_server.services.incidents import Incidents
+    from mcp_server.services.redaction import Redaction
+    from mcp_server.services.registry import Registry
+    from mcp_server.work import HeadNotes, Work, now_us
+
+    machine = machine_actor(settings)
+    notes = HeadNotes(settings.heads_dir)
+    work = Work(engine, keyring, notes, settings.machine_id, clock or now_us)
+    redaction = Redaction(work, keyring, machine)
+    registry = Registry(work, keyring, redaction)
+    capture = Capture(settings, work, redaction)
+    return App(
+        settings=settings,
+        machine=machine,
+        engine=engine,
+        work=work,
+        keyring=keyring,
+        redaction=redaction,
+        credentials=Credentials(work, keyring, redaction, registry),
+        registry=registry,
+        audit=AuditLog(work, redaction),
+        identity=Identity(work, keyring, settings, machine),
+        incidents=Incidents(work, redaction),
+        context=Context(settings, work, redaction, drain=capture.drain_for),
+        capture=capture,
+    )

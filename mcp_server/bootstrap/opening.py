@@ -1,0 +1,77 @@
+"""Opens what is there: the database, the root key through its file slot, the machine's key."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from domain.errors import Broken, Conflict, Unavailable
+from mcp_server.config import Settings, read_private
+from mcp_server.keyring import Keyring, open_root
+from storage.engine import open_engine
+from storage.keys import Slot, read_compatibility, read_slots, read_vault_id
+from storage.schema import SCHEMA_VERSION
+from storage.transaction import begin
+
+RECOVER = "claudetools keys recover"
+
+
+def open_vault(settings: Settings) -> Engine:
+    """The database of this installation, checked for its version.  Raises Unavailable, Conflict."""
+    if not settings.database_file.exists():
+        raise Unavailable(
+            f"the database file is missing: {settings.database_file}", hint="./setup.sh"
+        )
+    engine = open_engine(settings.database_file)
+    try:
+        with begin(engine, write=False) as transaction:
+            min_reader, min_writer = read_compatibility(transaction.connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    if max(min_reader, min_writer) > SCHEMA_VERSION:
+        engine.dispose()
+        raise Conflict(
+            f"the database needs a newer program (schema {max(min_reader, min_writer)}; "
+            f"this one knows {SCHEMA_VERSION})",
+            hint="git pull && ./setup.sh",
+        )
+    return engine
+
+
+def read_vault(engine: Engine) -> tuple[str, list[Slot]]:
+    """The vault's id and its key slots.  Raises Unavailable where no vault was made."""
+    with begin(engine, write=False) as transaction:
+        vault_id = read_vault_id(transaction.connection)
+        slots = read_slots(transaction.connection)
+    if vault_id is None:
+        raise Unavailable("the database holds no vault yet", hint="./setup.sh")
+    return vault_id, slots
+
+
+def open_keyring(settings: Settings, engine: Engine) -> Keyring:
+    """The keyring of this machine.
+
+    Raises Invalid for a key file that is missing or open to others, Broken for one that does
+    not belong to this vault.
+    """
+    vault_id, slots = read_vault(engine)
+    slot_key = read_private(settings.root_key_file, "the root key file", RECOVER)
+    keyring = open_slot(vault_id, slots, slot_key, "file")
+    if keyring is None:
+        raise Broken("the root key file does not open this vault", hint=RECOVER)
+    seed = read_private(settings.machine_key_file, "this machine's audit key", RECOVER)
+    if len(seed) != 32:
+        raise Broken("this machine's audit key is damaged", hint=RECOVER)
+    return keyring.with_machine_key(seed)
+
+
+def open_slot(vault_id: str, slots: list[Slot], slot_key: bytes, kind: str) -> Keyring | None:
+    """The keyring behind the first slot of this kind that the key opens."""
+    for slot in slots:
+        if slot.kind != kind or len(slot_key) != 32:
+            continue
+        try:
+            return open_root(vault_id, slot_key, slot.slot_id, slot.kind, slot.wrapped)
+        except Broken:
+            continue
+    return None

@@ -1,0 +1,538 @@
+"""Credentials: search, describe, create, update, rotate, delete, reveal.
+
+A value leaves in one place, `reveal`, and only after its audit entry is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from domain import drafts, policy
+from domain.actors import Actor, Subject
+from domain.credentials import (
+    EXPOSURES,
+    STATES,
+    TYPES,
+    Description,
+    Head,
+    is_reference,
+    live_reference,
+    slug,
+)
+from domain.drafts import Draft, Generate
+from domain.errors import Conflict, Denied, Invalid, NotFound
+from domain.ids import is_id, new_id
+from domain.plain import Plain
+from domain.registry import OWN_CLIENT, RegistryItem
+from mcp_server.keyring import Keyring
+from mcp_server.services.pages import Page, limit_of, make_cursor, read_cursor
+from mcp_server.services.redaction import Redaction
+from mcp_server.services.registry import Registry
+from mcp_server.work import AuditedUnit, Found, Unit, Work
+
+_FIND_HINT = "claudetools credential list"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change led to.  `exposed`: the new value passed through the conversation."""
+
+    description: Description
+    version: int
+    entry: str
+    exposed: bool
+    generated: bool
+    changed: tuple[str, ...] = ()
+    client_created: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """One opened secret field, with the audit entry that recorded it."""
+
+    reference: str
+    field: str
+    version: int
+    value: Plain
+    entry: str
+    description: Description
+
+
+class Credentials:
+    """The use cases around credentials."""
+
+    def __init__(
+        self, work: Work, keyring: Keyring, redaction: Redaction, registry: Registry
+    ) -> None:
+        self._work = work
+        self._keyring = keyring
+        self._redaction = redaction
+        self._registry = registry
+
+    def search(
+        self,
+        actor: Actor,
+        query: str = "",
+        *,
+        client: str = "",
+        type: str = "",  # noqa: A002  # the word that callers use
+        tag: str = "",
+        state: str = "active",
+        limit: int = 20,
+        cursor: str = "",
+    ) -> Page[Description]:
+        """Credentials whose open fields hold every word of `query`; `state` "" means any."""
+        limit_of(limit)
+        if type:
+            drafts.type_of(type)
+        if state and state not in STATES:
+            raise Invalid("no such state", fields={"state": "one of: " + ", ".join(STATES)})
+        place = read_cursor(cursor, str)
+        after = str(place[0]) if place else ""
+        asked = self._redaction.text(query[:500])
+        with self._work.audited(
+            actor, "credential.search", Subject("credential"), purpose=asked
+        ) as unit:
+            found, total = unit.credentials.search(
+                query.lower().split()[:10],
+                client=client,
+                type_=type,
+                tag=tag,
+                state=state,
+                after=after,
+                limit=limit + 1,
+            )
+            unit.note(found=len(found[:limit]))
+        items = tuple(_description(head, names) for head, names in found[:limit])
+        more = make_cursor(items[-1].reference) if len(found) > limit else ""
+        return Page(items, more, total)
+
+    def describe(self, actor: Actor, reference: str) -> Description:
+        """One credential's open fields.  Raises NotFound."""
+        with self._work.audited(actor, "credential.view", _asked(reference)) as unit:
+            head = _load(unit, reference)
+            unit.about(_subject(head))
+            return _description(head, unit.credentials.names(head))
+
+    def create(self, actor: Actor, draft: Draft, *, purpose: str = "") -> Changed:
+        """Makes a credential.  Its client is registered where it is new.  Raises Invalid."""
+        drafts.check_draft(draft)
+        kind = TYPES[draft.type]
+        if draft.exposure != "reveal" and draft.exposure not in EXPOSURES:
+            raise Invalid("no such exposure", fields={"exposure": ", ".join(EXPOSURES)})
+        values = dict(draft.values)
+        if draft.generate is not None:
+            values[kind.main] = drafts.generate(draft.generate)
+        given = set(draft.values)
+        exposed = actor.kind == "agent" and bool(given)
+        credential_id = new_id("cr")
+        extra = [(live_reference("this", name), value) for name, value in values.items()]
+        safe = self._strike_draft(draft, extra)
+        purpose = self._purpose(purpose, extra)
+
+        client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
+        service = self._belonging(actor, "service", safe.service, client)
+        place = self._belonging(actor, "infrastructure", safe.infrastructure, client)
+        self._ensure_key(actor, client)
+        with self._work.audited(actor, "credential.create", purpose=purpose) as unit:
+            head = self._new_head(unit, safe, credential_id, client, service, place, values)
+            unit.about(_subject(head))
+            self._seal(unit, head, values, exposed=exposed)
+            unit.credentials.insert(head)
+            unit.note(type=head.type, fields=sorted(values), generated=draft.generate is not None)
+            description = _description(
+                replace(head, revision=1), unit.credentials.names(head)
+            )
+        return Changed(
+            description=description,
+            version=1,
+            entry=unit.entry_id,
+            exposed=exposed,
+            generated=draft.generate is not None,
+            changed=tuple(sorted(values)),
+            client_created=client_created,
+        )
+
+    def update(
+        self,
+        actor: Actor,
+        reference: str,
+        changes: Mapping[str, object],
+        *,
+        purpose: str = "",
+        expected_revision: int | None = None,
+    ) -> Changed:
+        """Changes open fields, and secret ones as a new version.  Raises Invalid, Conflict.
+
+        Secret fields are given as Plain.  Keys are the names of the fields.
+        """
+        values = {name: value for name, value in changes.items() if isinstance(value, Plain)}
+        open_changes = {name: v for name, v in changes.items() if not isinstance(v, Plain)}
+        extra = [(live_reference("this", name), value) for name, value in values.items()]
+        purpose = self._purpose(purpose, extra)
+        open_changes = {name: self._safe(value, extra) for name, value in open_changes.items()}
+        exposed = actor.kind == "agent" and bool(values)
+        with self._work.audited(
+            actor, "credential.update", _asked(reference), purpose=purpose
+        ) as unit:
+            head = _load(unit, reference, changing=True)
+            unit.about(_subject(head))
+            if expected_revision is not None and expected_revision != head.revision:
+                raise Conflict(
+                    f"{head.reference} was changed meanwhile: it is at revision {head.revision}",
+                    hint=f"claudetools credential show {head.reference}",
+                )
+            after = _with_changes(actor, head, open_changes, values)
+            names = _changed_names(head, after, values)
+            if not names:
+                raise Invalid(
+                    "nothing to change: every field has that value already",
+                    fields={"changes": "name at least one field with a new value"},
+                )
+            after = self._store(unit, after, values, exposed=exposed)
+            unit.note(changed=list(names))
+            description = _description(after, unit.credentials.names(after))
+        return Changed(
+            description, after.current_version, unit.entry_id, exposed, False, names
+        )
+
+    def rotate(
+        self,
+        actor: Actor,
+        reference: str,
+        *,
+        field: str = "",
+        value: Plain | None = None,
+        generate: Generate | None = None,
+        purpose: str = "",
+    ) -> Changed:
+        """Gives a secret field a new value as a new version.  The old one stays in the history."""
+        if (value is None) == (generate is None):
+            raise Invalid(
+                "give the new value, or ask for a generated one: one of the two",
+                fields={"value": "needed, unless generate is set"},
+            )
+        extra = [(live_reference("this", field or "value"), value)] if value else []
+        purpose = self._purpose(purpose, extra)
+        exposed = actor.kind == "agent" and value is not None
+        with self._work.audited(
+            actor, "credential.rotate", _asked(reference), purpose=purpose
+        ) as unit:
+            head = _load(unit, reference, changing=True)
+            unit.about(_subject(head))
+            kind = TYPES[head.type]
+            name = field or kind.main
+            wrong: dict[str, str] = {}
+            if generate is not None:
+                drafts.check_generate(wrong, kind, generate)
+            drafts.refuse(wrong, f"{head.reference} cannot be rotated like that")
+            made = value if value is not None else drafts.generate(generate or Generate())
+            drafts.check_values(wrong, kind, {name: made})
+            drafts.refuse(wrong, f"{head.reference} cannot be rotated like that")
+            after = replace(head, last_rotated_us=unit.now_us)
+            after = self._store(unit, after, {name: made}, exposed=exposed)
+            unit.note(field=name, version=after.current_version, generated=generate is not None)
+            description = _description(after, unit.credentials.names(after))
+        return Changed(
+            description,
+            after.current_version,
+            unit.entry_id,
+            exposed,
+            generate is not None,
+            (name,),
+        )
+
+    def delete(self, actor: Actor, reference: str, *, purpose: str = "") -> Changed:
+        """Takes a credential out of use.  Its sealed history and its audit entries stay."""
+        purpose = self._purpose(purpose)
+        with self._work.audited(
+            actor, "credential.delete", _asked(reference), purpose=purpose
+        ) as unit:
+            head = _load(unit, reference)
+            unit.about(_subject(head))
+            if head.state == "deleted":
+                raise Conflict(f"{head.reference} is deleted already", hint=_FIND_HINT)
+            after = replace(head, state="deleted", deleted_us=unit.now_us, updated_us=unit.now_us)
+            unit.credentials.replace(after)
+            after = replace(after, revision=head.revision + 1)
+            description = _description(after, unit.credentials.names(after))
+        return Changed(description, head.current_version, unit.entry_id, False, False)
+
+    def reveal(
+        self, actor: Actor, reference: str, *, field: str = "", purpose: str
+    ) -> Revealed:
+        """Opens one secret field for the caller, after the entry of it is committed.
+
+        Raises NotFound, Denied, Invalid without a purpose, Broken where it does not open.
+        """
+        purpose = self._purpose(purpose)
+        described: list[Description] = []
+
+        def find(unit: AuditedUnit) -> Found:
+            head = _load(unit, reference)
+            unit.about(_subject(head))
+            name = field or TYPES[head.type].main
+            policy.decrypt(actor, head, name, purpose)
+            sealed = unit.credentials.sealed(head, name)
+            self._check_client_key(unit, head, sealed.client_key_version)
+            unit.credentials.mark_exposed(head.credential_id, sealed.version, unit.now_us)
+            described.append(_description(head, unit.credentials.names(head)))
+            return Found(_subject(head), sealed)
+
+        ticket, found = self._work.disclose(
+            actor, "credential.decrypt", find, purpose=purpose, subject=_asked(reference)
+        )
+        value = self._keyring.unseal(ticket, found.sealed)
+        return Revealed(
+            found.sealed.reference,
+            found.sealed.field,
+            found.sealed.version,
+            value,
+            ticket.receipt.entry_id,
+            described[0],
+        )
+
+    # What the use cases above are made of.
+
+    def _strike_draft(self, draft: Draft, extra: list[tuple[str, Plain]]) -> Draft:
+        return replace(
+            draft,
+            **{
+                name: self._safe(getattr(draft, name), extra)
+                for name in (
+                    *("service_name", "client", "service", "name", "infrastructure"),
+                    *("username", "external_url", "tags", "open"),
+                )
+            },
+        )
+
+    def _safe(self, value: object, extra: list[tuple[str, Plain]]) -> object:
+        """Open fields with every vault value struck: people paste secrets into names and tags."""
+        if isinstance(value, str):
+            return self._redaction.strike_values(value, extra=extra)
+        if isinstance(value, list | tuple):
+            return tuple(self._safe(part, extra) for part in value)
+        if isinstance(value, Mapping):
+            return {name: self._safe(part, extra) for name, part in value.items()}
+        return value
+
+    def _purpose(self, purpose: str, extra: list[tuple[str, Plain]] | None = None) -> str:
+        if len(purpose) > policy.MAX_PURPOSE:
+            raise Invalid(
+                f"the purpose is too long: at most {policy.MAX_PURPOSE} characters",
+                fields={"purpose": f"at most {policy.MAX_PURPOSE} characters"},
+            )
+        if "\x00" in purpose:
+            raise Invalid(
+                "the purpose holds a NUL character", fields={"purpose": "holds a NUL character"}
+            )
+        return self._redaction.text(purpose, extra=extra or [])
+
+    def _belonging(
+        self, actor: Actor, kind: str, text: str, client: RegistryItem
+    ) -> RegistryItem | None:
+        if not text:
+            return None
+        return self._registry.ensure(
+            actor, "service" if kind == "service" else "infrastructure", text, client
+        )
+
+    def _ensure_key(self, actor: Actor, client: RegistryItem) -> None:
+        with self._work.reading(actor) as unit:
+            if unit.keys.active(client.id) is not None:
+                return
+        self._registry.create_key(actor, client)
+
+    def _check_client_key(self, unit: Unit, head: Head, version: int) -> None:
+        key = unit.keys.version(head.client_id, version)
+        if key is None or key.state == "destroyed":
+            raise NotFound(f"the key of the client of {head.reference} was destroyed")
+
+    def _new_head(
+        self,
+        unit: AuditedUnit,
+        draft: Draft,
+        credential_id: str,
+        client: RegistryItem,
+        service: RegistryItem | None,
+        place: RegistryItem | None,
+        values: Mapping[str, Plain],
+    ) -> Head:
+        base = "/".join(
+            (
+                client.slug,
+                slug(draft.service or draft.service_name),
+                slug(draft.name or draft.username or draft.type),
+            )
+        )
+        return Head(
+            credential_id=credential_id,
+            reference=_free_reference(unit, base),
+            type=draft.type,
+            client_id=client.id,
+            service_id=service.id if service else "",
+            infrastructure_id=place.id if place else "",
+            service_name=draft.service_name.strip(),
+            username=draft.username,
+            external_url=draft.external_url,
+            ports=tuple(draft.ports),
+            tags=tuple(draft.tags),
+            open=dict(draft.open),
+            requires_vpn=draft.requires_vpn,
+            requires_2fa=draft.requires_2fa,
+            expires_us=draft.expires_us,
+            rotate_every_days=draft.rotate_every_days,
+            last_rotated_us=None,
+            exposure=draft.exposure,
+            state="active",
+            fields=dict.fromkeys(values, 1),
+            current_version=1,
+            created_us=unit.now_us,
+            updated_us=unit.now_us,
+            deleted_us=None,
+        )
+
+    def _store(
+        self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool
+    ) -> Head:
+        """Stores a changed head, with its new values as the next version where there are any."""
+        after = replace(head, updated_us=unit.now_us)
+        if values:
+            version = head.current_version + 1
+            fields = {**head.fields, **dict.fromkeys(values, version)}
+            after = replace(after, current_version=version, fields=fields)
+            self._seal(unit, after, values, exposed=exposed)
+        unit.credentials.replace(after)
+        return replace(after, revision=head.revision + 1)
+
+    def _seal(
+        self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool
+    ) -> None:
+        key = unit.keys.active(head.client_id)
+        if key is None:
+            raise NotFound("that client has no active key", hint="claudetools audit verify")
+        sealed = self._keyring.seal_version(
+            client_id=head.client_id,
+            client_key_version=key.version,
+            wrapped_client_key=key.wrapped,
+            credential_id=head.credential_id,
+            version=head.current_version,
+            type_=head.type,
+            values=values,
+        )
+        unit.credentials.add_version(
+            head.credential_id, head.current_version, sealed, unit.now_us, exposed=exposed
+        )
+
+
+_LIST_FIELDS = {"ports": int, "tags": str}
+_TEXT_FIELDS = ("service_name", "username", "external_url")
+_FLAGS = ("requires_vpn", "requires_2fa")
+_NUMBERS = ("expires_us", "rotate_every_days")
+
+
+def _with_changes(
+    actor: Actor, head: Head, changes: Mapping[str, object], values: Mapping[str, Plain]
+) -> Head:
+    """The head with its open fields changed.  Raises Invalid with every field that cannot be."""
+    kind = TYPES[head.type]
+    wrong: dict[str, str] = {}
+    plain: dict[str, object] = {}
+    open_fields = dict(head.open)
+    for name, value in changes.items():
+        if name in _TEXT_FIELDS and isinstance(value, str):
+            plain[name] = value
+        elif name in _LIST_FIELDS and isinstance(value, list | tuple):
+            plain[name] = tuple(value)
+        elif name in _FLAGS and isinstance(value, bool):
+            plain[name] = value
+        elif name in _NUMBERS and (value is None or isinstance(value, int)):
+            plain[name] = value
+        elif name == "state" and value in ("active", "retired"):
+            plain[name] = value
+        elif name == "exposure" and value in EXPOSURES:
+            _check_exposure(actor, head, str(value))
+            plain[name] = value
+        elif name in kind.open and isinstance(value, str):
+            open_fields[name] = value
+        else:
+            drafts.check_open(wrong, kind, {name: ""})
+            wrong.setdefault(name, "has the wrong form")
+    drafts.check_values(wrong, kind, values)
+    drafts.refuse(wrong, f"{head.reference} cannot be changed like that")
+    after = replace(head, open=open_fields, **plain)  # type: ignore[arg-type]  # checked above
+    drafts.check_draft(
+        Draft(
+            type=after.type,
+            service_name=after.service_name,
+            username=after.username,
+            external_url=after.external_url,
+            ports=after.ports,
+            tags=after.tags,
+            open=after.open,
+            rotate_every_days=after.rotate_every_days,
+            exposure=after.exposure,
+            values={kind.main: Plain("present")},
+        )
+    )
+    return after
+
+
+def _check_exposure(actor: Actor, head: Head, wanted: str) -> None:
+    levels = [str(level) for level in EXPOSURES]
+    if actor.kind != "person" and levels.index(wanted) > levels.index(head.exposure):
+        raise Denied(
+            f"an agent does not loosen the exposure of {head.reference}",
+            hint="a person can: claudetools credential update --exposure",
+        )
+
+
+def _changed_names(before: Head, after: Head, values: Mapping[str, Plain]) -> tuple[str, ...]:
+    names = {
+        name
+        for name in (*_TEXT_FIELDS, *_LIST_FIELDS, *_FLAGS, *_NUMBERS, "state", "exposure")
+        if getattr(before, name) != getattr(after, name)
+    }
+    names |= {n for n in after.open if before.open.get(n) != after.open[n]}
+    return tuple(sorted(names | set(values)))
+
+
+def _load(unit: Unit, reference: str, *, changing: bool = False) -> Head:
+    head = unit.credentials.load(reference) if _is_name(reference) else None
+    if head is None:
+        # What was asked for is not repeated: it may be a value in the wrong place.
+        raise NotFound("there is no credential with that reference", hint=_FIND_HINT)
+    if changing and head.state == "deleted":
+        raise NotFound(f"{head.reference} was deleted", hint=_FIND_HINT)
+    return head
+
+
+def _is_name(reference: str) -> bool:
+    return is_reference(reference) or is_id(reference, "cr")
+
+
+def _asked(reference: str) -> Subject:
+    return Subject("credential", "", reference if _is_name(reference) else "")
+
+
+def _subject(head: Head) -> Subject:
+    return Subject("credential", head.credential_id, head.reference, head.client_id)
+
+
+def _free_reference(unit: Unit, base: str) -> str:
+    reference, number = base, 2
+    while unit.credentials.reference_taken(reference):
+        reference, number = f"{base}-{number}", number + 1
+    return reference
+
+
+def _description(head: Head, names: object) -> Description:
+    return Description(
+        reference=head.reference,
+        head=head,
+        client=str(getattr(names, "client", "")),
+        service=str(getattr(names, "service", "")),
+        infrastructure=str(getattr(names, "infrastructure", "")),
+        exposed=bool(getattr(names, "exposed", False)),
+    )

@@ -1,0 +1,92 @@
+"""Strikes vault values and known secret formats from text, before anything is written.
+
+The matcher lives in this process's memory alone.  It is loaded under one audit entry, by the
+machine itself, and again whenever a sealed version was added.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+
+from domain.actors import Actor
+from domain.credentials import live_reference
+from domain.masking import Matcher
+from domain.plain import Plain
+from domain.redaction import Redactor, Struck
+from mcp_server.keyring import Keyring
+from mcp_server.work import Work
+
+Extra = Iterable[tuple[str, Plain]]
+
+
+class Redaction:
+    """The redactor of one process; `machine` is who loads the values."""
+
+    def __init__(self, work: Work, keyring: Keyring, machine: Actor) -> None:
+        self._work = work
+        self._keyring = keyring
+        self._machine = machine
+        self._lock = threading.Lock()
+        self._state: tuple[int, int] | None = None
+        self._redactor = Redactor(None)
+
+    def strike(self, text: str, *, extra: Extra = ()) -> Struck:
+        """Strikes vault values (as live references), private marks, and known formats.
+
+        `extra` are values that are not stored yet, each with the live reference it will have.
+        Raises Unavailable where the vault's values cannot be read: then nothing is written.
+        """
+        if not text.strip():
+            return Struck(text, {})
+        struck = self._fresh().strike(text)
+        own = [(label, value.expose_bytes()) for label, value in extra]
+        if not own:
+            return struck
+        again = Redactor(Matcher(own)).strike_values(struck.text)
+        counts = dict(struck.counts)
+        for rule, count in again.counts.items():
+            counts[rule] = counts.get(rule, 0) + count
+        return Struck(again.text, counts)
+
+    def strike_values(self, text: str, *, extra: Extra = ()) -> str:
+        """Strikes vault values alone: for open fields, where a key id may look like a secret."""
+        if not text.strip():
+            return text
+        struck = self._fresh().strike_values(text).text
+        own = [(label, value.expose_bytes()) for label, value in extra]
+        return Redactor(Matcher(own)).strike_values(struck).text if own else struck
+
+    def text(self, text: str, *, extra: Extra = ()) -> str:
+        """The struck text alone."""
+        return self.strike(text, extra=extra).text
+
+    def _fresh(self) -> Redactor:
+        with self._work.reading(None) as unit:
+            state = unit.credentials.sealed_state()
+        with self._lock:
+            if state != self._state:
+                self._load()
+            return self._redactor
+
+    def _load(self) -> None:
+        if self._is_empty():
+            self._state, self._redactor = (0, 0), Redactor(None)
+            return
+        ticket, fields, state = self._work.load_values(self._machine)
+        values: list[tuple[str, bytes, tuple[str, ...]]] = []
+        for sealed, value in self._keyring.unseal_for_matcher(ticket, fields):
+            beside = (sealed.username,) if sealed.username else ()
+            label = live_reference(sealed.reference, sealed.field)
+            values.append((label, value.expose_bytes(), beside))
+        self._redactor, self._state = Redactor(Matcher(values)), state
+
+    def _is_empty(self) -> bool:
+        with self._work.reading(None) as unit:
+            return unit.credentials.sealed_state()[0] == 0
+
+    def forget(self) -> None:
+        """Drops the matcher: the values leave this process's memory as far as Python allows."""
+        with suppress(RuntimeError), self._lock:
+            self._state, self._redactor = None, Redactor(None)

@@ -1,0 +1,37 @@
+"""Alembic, driven by the program itself: no ini file, one step a revision, each repeatable."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from storage.transaction import begin
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "storage:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def head_revision() -> str:
+    """The revision that this program's schema is at."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def current_revision(connection: Connection) -> str:
+    """The revision that a database is at; "" for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def upgrade(engine: Engine) -> None:
+    """Brings a database to this program's revision.  Raises Unavailable where it cannot."""
+    config = _config()
+    with begin(engine, write=True) as transaction:
+        config.attributes["connection"] = transaction.connection
+        command.upgrade(config, "head")
+        transaction.commit()
