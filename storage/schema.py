@@ -295,6 +295,90 @@ def _count(name: str) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default="0")
 
 
+# Not guarded: an incident gives no authority.  Its revision tells a change that came in between.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident_id", Id, primary_key=True),
+    Column("client_id", Id, nullable=False, server_default=""),
+    Column("service_id", Id, nullable=False, server_default=""),
+    Column("infrastructure_id", Id, nullable=False, server_default=""),
+    Column("type", String(32), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("title", String(300), nullable=False),
+    _long("description"),
+    _long("findings"),
+    _long("root_cause"),
+    _long("remediation"),
+    Column("owner_id", Id, nullable=False, server_default=""),
+    Column("owner_name", Name, nullable=False, server_default=""),
+    _us("occurred_us"),
+    _us("opened_us"),
+    _us("updated_us"),
+    _us("contained_us", nullable=True),
+    _us("resolved_us", nullable=True),
+    Column("revision", Integer, nullable=False),
+    Index("ix_incidents_state", "state", "opened_us"),
+    Index("ix_incidents_client", "client_id", "opened_us"),
+    **_EXACT,
+)
+
+incident_timeline = Table(
+    "incident_timeline",
+    metadata,
+    Column("entry_id", Id, primary_key=True),
+    Column("incident_id", Id, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    _us("occurred_us"),
+    Column("occurred_text", String(64), nullable=False),
+    Column("precision", String(16), nullable=False),
+    _us("recorded_us"),
+    Column("source", String(200), nullable=False),
+    Column("actor_kind", String(16), nullable=False),
+    Column("actor_id", Id, nullable=False),
+    Column("actor_name", Name, nullable=False),
+    Column("technique", String(32), nullable=False),
+    Column("corrects", Id, nullable=False),
+    Column("audit_entry", Id, nullable=False),
+    _long("text"),
+    UniqueConstraint("incident_id", "seq", name="uq_incident_timeline_seq"),
+    **_EXACT,
+)
+
+incident_indicators = Table(
+    "incident_indicators",
+    metadata,
+    Column("indicator_id", Id, primary_key=True),
+    Column("incident_id", Id, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("value_key", String(64), nullable=False),  # SHA-256 hex of kind and normalised value
+    Column("tlp", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    _us("first_seen_us"),
+    _us("last_seen_us"),
+    _us("added_us"),
+    UniqueConstraint("incident_id", "value_key", name="uq_incident_indicators_value"),
+    Index("ix_incident_indicators_value", "value_key"),
+    **_EXACT,
+)
+
+incident_links = Table(
+    "incident_links",
+    metadata,
+    Column("incident_id", Id, nullable=False),
+    Column("kind", String(16), nullable=False),  # credential | agent | audit | context
+    Column("target_id", String(64), nullable=False),
+    Column("target_name", Name, nullable=False),
+    Column("waived", Text, nullable=False),  # the reason, where a person waived its rotation
+    _us("added_us"),
+    PrimaryKeyConstraint("incident_id", "kind", "target_id"),
+    Index("ix_incident_links_target", "kind", "target_id"),
+    **_EXACT,
+)
+
 # One row a session, or a note kept on purpose; a forgotten one stays as an emptied tombstone.
 # The long columns come last, so that reading heads does not touch their overflow pages.
 context_records = Table(

@@ -277,6 +277,112 @@ def upgrade() -> None:
     )
     op.create_index("ix_credentials_client", "credentials", ["client_id"], unique=False, if_not_exists=True)
     op.create_table(
+        "incident_indicators",
+        sa.Column("indicator_id", sa.String(length=40), nullable=False),
+        sa.Column("incident_id", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("value_key", sa.String(length=64), nullable=False),
+        sa.Column("tlp", sa.String(length=16), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("first_seen_us", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen_us", sa.BigInteger(), nullable=False),
+        sa.Column("added_us", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("indicator_id"),
+        sa.UniqueConstraint("incident_id", "value_key", name="uq_incident_indicators_value"),
+        if_not_exists=True,
+        **EXACT,
+    )
+    op.create_index(
+        "ix_incident_indicators_value", "incident_indicators", ["value_key"], unique=False, if_not_exists=True
+    )
+    op.create_table(
+        "incident_links",
+        sa.Column("incident_id", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("target_id", sa.String(length=64), nullable=False),
+        sa.Column("target_name", sa.String(length=255), nullable=False),
+        sa.Column("waived", sa.Text(), nullable=False),
+        sa.Column("added_us", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("incident_id", "kind", "target_id"),
+        if_not_exists=True,
+        **EXACT,
+    )
+    op.create_index(
+        "ix_incident_links_target", "incident_links", ["kind", "target_id"], unique=False, if_not_exists=True
+    )
+    op.create_table(
+        "incident_timeline",
+        sa.Column("entry_id", sa.String(length=40), nullable=False),
+        sa.Column("incident_id", sa.String(length=40), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("occurred_us", sa.BigInteger(), nullable=False),
+        sa.Column("occurred_text", sa.String(length=64), nullable=False),
+        sa.Column("precision", sa.String(length=16), nullable=False),
+        sa.Column("recorded_us", sa.BigInteger(), nullable=False),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("actor_kind", sa.String(length=16), nullable=False),
+        sa.Column("actor_id", sa.String(length=40), nullable=False),
+        sa.Column("actor_name", sa.String(length=255), nullable=False),
+        sa.Column("technique", sa.String(length=32), nullable=False),
+        sa.Column("corrects", sa.String(length=40), nullable=False),
+        sa.Column("audit_entry", sa.String(length=40), nullable=False),
+        sa.Column(
+            "text",
+            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("entry_id"),
+        sa.UniqueConstraint("incident_id", "seq", name="uq_incident_timeline_seq"),
+        if_not_exists=True,
+        **EXACT,
+    )
+    op.create_table(
+        "incidents",
+        sa.Column("incident_id", sa.String(length=40), nullable=False),
+        sa.Column("client_id", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("service_id", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("infrastructure_id", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("severity", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("title", sa.String(length=300), nullable=False),
+        sa.Column(
+            "description",
+            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "findings",
+            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "root_cause",
+            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "remediation",
+            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
+            nullable=False,
+        ),
+        sa.Column("owner_id", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("owner_name", sa.String(length=255), server_default="", nullable=False),
+        sa.Column("occurred_us", sa.BigInteger(), nullable=False),
+        sa.Column("opened_us", sa.BigInteger(), nullable=False),
+        sa.Column("updated_us", sa.BigInteger(), nullable=False),
+        sa.Column("contained_us", sa.BigInteger(), nullable=True),
+        sa.Column("resolved_us", sa.BigInteger(), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("incident_id"),
+        if_not_exists=True,
+        **EXACT,
+    )
+    op.create_index("ix_incidents_client", "incidents", ["client_id", "opened_us"], unique=False, if_not_exists=True)
+    op.create_index("ix_incidents_state", "incidents", ["state", "opened_us"], unique=False, if_not_exists=True)
+    op.create_table(
         "infrastructure",
         sa.Column("infrastructure_id", sa.String(length=40), nullable=False),
         sa.Column("client_id", sa.String(length=40), nullable=False),
