@@ -19,7 +19,8 @@ from domain.masking import Matcher, reference
 VAULT = "vault value"
 """The rule under which live references are counted."""
 
-_KEPT = re.compile(r"\[struck: [a-z0-9-]{1,64}\]|\{\{credential:[^{}\s]{1,400}\}\}")
+_NAME = r"[A-Za-z0-9_.-]{1,64}"
+_KEPT = re.compile(r"\[struck: [a-z0-9-]{1,64}\]|\{\{credential:" + f"{_NAME}/{_NAME}/{_NAME}#{_NAME}" + r"\}\}")
 _PRIVATE_OPENS = re.compile(r"<private>", re.IGNORECASE)
 _PRIVATE_CLOSES = re.compile(r"</private>", re.IGNORECASE)
 _FORGET = re.compile(
@@ -52,11 +53,6 @@ class Redactor:
         self._matcher = matcher
         self._engine = engine
 
-    def strike_values(self, text: str) -> Struck:
-        """The text with the vault's values replaced, nothing else."""
-        counts: Counter[str] = Counter()
-        return Struck(self._strike_known(text, counts), counts)
-
     def strike(self, text: str) -> Struck:
         """The text with every secret replaced, and the counts by rule."""
         counts: Counter[str] = Counter()
@@ -74,11 +70,6 @@ class Redactor:
             text = after
         return Struck(text, dict(sorted(counts.items())))
 
-    def strike_values(self, text: str) -> Struck:
-        """The text with the vault's values replaced and nothing else: for open fields, whose own form may look secret."""
-        counts: Counter[str] = Counter()
-        return Struck(self._strike_known(text, counts), dict(counts))
-
     def _strike_known(self, text: str, counts: Counter[str]) -> str:
         if self._matcher is None:
             return text
@@ -86,10 +77,13 @@ class Redactor:
         if not spans:
             return text
         kept = [match.span() for match in _KEPT.finditer(text)]
-        parts, at = [], 0
+        parts: list[str] = []
+        at = number = 0
         for span in spans:
-            if any(start < span.end and span.start < end for start, end in kept):
-                continue
+            while number < len(kept) and kept[number][1] <= span.start:
+                number += 1
+            if number < len(kept) and kept[number][0] < span.end:
+                continue  # a reference may be spelt like a value: a password that is the service's name
             parts += [text[at : span.start], reference(span.label)]
             counts[VAULT] += 1
             at = span.end
