@@ -23,6 +23,7 @@ from tests.kit.terminal import Terminal
 SERVER = "mcp__plugin_claudetools_claudetools"
 ALLOWED = ("Bash", "Edit", "Write", "Read", SERVER)
 """What a person has allowed beforehand in these tests: the client's own tools and all of the product's."""
+PERSON = "ada"
 PASSWORD = "correct horse battery staple of the tests"
 CHECKOUT = Path(__file__).parents[2]
 
@@ -128,9 +129,29 @@ class Laptop:
             )
         return ended
 
+    def set_up(self) -> None:
+        """Sets ClaudeTools up as setup.sh does, for which the environment that runs the tests is made already."""
+        password = self.root / "password"
+        password.write_text(PASSWORD + "\n")
+        password.chmod(0o600)
+        keys = ("--password-file", str(password), "--recovery-file", str(self.root / "recovery-key"))
+        self.claudetools("init", "--home", str(self.data), "--non-interactive", "--person", PERSON, *keys)
+        self.claudetools("plugin", "install", "--home", str(self.data))
+
+    def log_in(self) -> None:
+        """Logs the person in at the command line."""
+        self.claudetools("login", "--password-file", str(self.root / "password"))
+
     def settle(self) -> None:
-        """Waits until what was started detached has done its work."""
+        """Waits until what was started detached has done its work, and nothing waits to be recorded."""
         self.nursery.wait()
+        waiting = self.waiting()
+        assert not waiting, f"still to be recorded: {waiting}"
+
+    def waiting(self) -> list[str]:
+        """The notes in the spool."""
+        spool = self.data / "spool"
+        return [note.name for note in spool.iterdir() if not note.name.startswith(".")] if spool.is_dir() else []
 
     # -- the client
 

@@ -167,6 +167,12 @@ class ScriptedModel:
         with self._news:
             self._turns.extend(turns)
 
+    def forget_script(self) -> None:
+        """Drops what was left of the script, and forgets that it was overrun."""
+        with self._news:
+            self._turns.clear()
+            self.beyond = 0
+
     def main(self) -> list[Request]:
         """The requests of the main loop."""
         return [request for request in self.requests if request.kind == "main"]

@@ -1,0 +1,44 @@
+"""Fixtures for every room: a person's machine with the real client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.install_client import ClientMissing, find_client
+from tests.kit.laptop import Laptop, copy_laptop
+
+
+@pytest.fixture(scope="session")
+def client_program() -> Path:
+    """The real client.  A test that asks for it fails, in one line, where it is not installed."""
+    try:
+        return find_client()
+    except ClientMissing as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture
+def bare_laptop(tmp_path: Path, client_program: Path) -> Iterator[Laptop]:
+    """A machine with Claude Code and without ClaudeTools."""
+    with Laptop(tmp_path / "laptop", client_program) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory, client_program: Path) -> Path:
+    """A machine on which ClaudeTools was set up, to be copied."""
+    root = tmp_path_factory.mktemp("furnished") / "laptop"
+    with Laptop(root, client_program) as machine:
+        machine.set_up()
+    return root
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, furnished: Path, client_program: Path) -> Iterator[Laptop]:
+    """A machine of its own, with Claude Code and with ClaudeTools set up and registered in it."""
+    copy_laptop(furnished, tmp_path / "laptop")
+    with Laptop(tmp_path / "laptop", client_program) as machine:
+        yield machine
