@@ -24,6 +24,7 @@ bench: ## hooks, server and audited reveals, each beside its floor
 	$(BIN)/python -m benchmarks
 
 docs: ## write the reference pages from the program, then check that everything is documented
+	$(BIN)/python docs/write_reference.py
 	$(BIN)/python -m pytest -q tests/docs
 
 pins: ## resolve the newest versions that pyproject.toml allows and write requirements*.txt with their hashes

@@ -1,0 +1,111 @@
+"""Writes docs/reference from the program itself: `make docs`.  tests/docs checks that nothing changed since."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by `make docs` from the program; change it there. -->"
+
+
+def pages() -> dict[str, str]:
+    """File name to text, of every page."""
+    return {"tools.md": "\n".join(tools()), "actions.md": "\n".join(actions()), "commands.md": "\n".join(commands())}
+
+
+def cell(text: object) -> str:
+    """Text that stays inside one cell of a table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def tools() -> Iterator[str]:
+    """Every tool that Claude sees, and the one that only the hook calls."""
+    from mcp_server.callers import Door
+    from mcp_server.server import ToolServer
+
+    yield from (NOTE, "", "# Tools", "")
+    yield "What Claude can call. *Asks* means that Claude Code asks you each time, whatever you allowed before."
+    offered = ToolServer(Door(Path("/nonexistent"))).offered
+    for name, tool in sorted(offered.items()):
+        meta = tool.meta or {}
+        marks = {
+            "loaded from the start": "anthropic/alwaysLoad" in meta,
+            "asks": "anthropic/requiresUserInteraction" in meta,
+            "for the prompt hook, not for Claude": "ui" in meta,
+        }
+        yield from ("", f"## {name}", "")
+        marked = ", ".join(mark for mark, has in marks.items() if has)
+        yield f"*{tool.title}*{'; ' if marked else ''}{marked}"
+        yield from ("", tool.description or "")
+        properties = tool.parameters.get("properties", {})
+        if not properties:
+            continue
+        required = tool.parameters.get("required", [])
+        yield from ("", "| argument | type | meaning |", "|---|---|---|")
+        for argument, schema in properties.items():
+            meaning = cell(schema.get("description", ""))
+            if choices := schema.get("enum"):
+                meaning = f"{meaning}{'; ' if meaning else ''}one of {', '.join(f'`{choice}`' for choice in choices)}"
+            kind = f"{schema.get('type', '')}{', required' if argument in required else ''}"
+            yield f"| `{argument}` | {kind} | {meaning} |"
+    yield ""
+
+
+def actions() -> Iterator[str]:
+    """Every action word of the audit log."""
+    from domain.actors import ACTIONS
+
+    yield from (NOTE, "", "# Audit actions", "")
+    yield "Every entry of the audit log carries one of these words. A refusal carries the word of what was refused."
+    yield from ("", "| action | meaning |", "|---|---|")
+    yield from (f"| `{action}` | {cell(meaning)} |" for action, meaning in sorted(ACTIONS.items()))
+    yield ""
+
+
+def commands() -> Iterator[str]:
+    """Every command with its options."""
+    import click
+
+    from mcp_server.cli import root_command
+
+    yield from (NOTE, "", "# Commands", "")
+    yield "Exit codes stand in [errors](../errors.md)."
+    root = root_command()
+
+    def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+        yield path, command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                if inner is not None and not inner.hidden:
+                    yield from walk(inner, f"{path} {name}")
+
+    for path, command in walk(root, "claudetools"):
+        yield from ("", f"## {path}", "", (command.help or "").strip())
+        options = [parameter for parameter in command.params if parameter.name != "help"]
+        if options:
+            yield from ("", "| option | meaning |", "|---|---|")
+        for parameter in options:
+            if isinstance(parameter, click.Option):
+                names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+                yield f"| {names} | {cell(parameter.help or '')} |"
+            else:
+                yield f"| `{parameter.human_readable_name}` | {cell(getattr(parameter, 'help', None) or '')} |"
+    yield ""
+
+
+def main() -> None:
+    """Write the pages that changed."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        file = FOLDER / name
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+            print(f"wrote {file}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
