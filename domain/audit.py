@@ -156,9 +156,7 @@ def columns_of(body: bytes) -> dict[str, str | int | None]:
 
 def link_hash(chain_id: str, seq: int, prev_hash: bytes, body: bytes) -> bytes:
     """SHA-256 over the length-prefixed chain, sequence number, previous hash and body."""
-    return hashlib.sha256(
-        frame("claudetools audit entry", chain_id, seq, prev_hash, body)
-    ).digest()
+    return hashlib.sha256(frame("claudetools audit entry", chain_id, seq, prev_hash, body)).digest()
 
 
 def opening_hash(chain_id: str, body: bytes) -> bytes:
@@ -166,20 +164,14 @@ def opening_hash(chain_id: str, body: bytes) -> bytes:
     return hashlib.sha256(frame("claudetools audit chain", chain_id, body)).digest()
 
 
-def open_chain(
-    chain_id: str, machine_id: str, actor_id: str, process: str, opened_us: int, signer: Signer
-) -> Opening:
+def open_chain(chain_id: str, machine_id: str, actor_id: str, process: str, opened_us: int, signer: Signer) -> Opening:
     """Makes the signed opening of a new chain."""
     body = opening_body(chain_id, machine_id, actor_id, process, opened_us)
     digest = opening_hash(chain_id, body)
-    return Opening(
-        chain_id, machine_id, actor_id, process, opened_us, body, digest, signer.sign(digest)
-    )
+    return Opening(chain_id, machine_id, actor_id, process, opened_us, body, digest, signer.sign(digest))
 
 
-def opening_body(
-    chain_id: str, machine_id: str, actor_id: str, process: str, opened_us: int
-) -> bytes:
+def opening_body(chain_id: str, machine_id: str, actor_id: str, process: str, opened_us: int) -> bytes:
     """The canonical bytes of a chain's opening."""
     return canonical(
         {
@@ -210,9 +202,7 @@ class Ticket:
 
     __slots__ = ("_blob", "_lock", "_spent", "credential_id", "field", "receipt", "version")
 
-    def __init__(
-        self, receipt: Receipt, credential_id: str, field: str, version: int, blob: bytes
-    ) -> None:
+    def __init__(self, receipt: Receipt, credential_id: str, field: str, version: int, blob: bytes) -> None:
         self.receipt = receipt
         self.credential_id = credential_id
         self.field = field

@@ -59,9 +59,7 @@ TYPES: dict[str, CredentialType] = {
         ),
         CredentialType("shared_secret", "shared_secret", ("shared_secret",)),
         CredentialType("jwt", "token", ("token",), ("issuer", "audience"), generated=False),
-        CredentialType(
-            "connection_string", "connection_string", ("connection_string",), generated=False
-        ),
+        CredentialType("connection_string", "connection_string", ("connection_string",), generated=False),
         CredentialType(
             "certificate",
             "private_key",

@@ -32,6 +32,9 @@ MAX_OPEN = 32 * 1024
 MAX_TAGS, MAX_TAG = 32, 64
 MAX_PORTS = 64
 MAX_DAYS = 3650
+MIN_LENGTH, MAX_LENGTH = 12, 256
+_LAST_PORT = 65535
+_SHORTEST_SEED = 8
 
 Alphabet = Literal["all", "alphanumeric", "hex", "digits"]
 ALPHABETS: dict[str, str] = {
@@ -121,7 +124,7 @@ def refuse(wrong: Mapping[str, str], message: str) -> None:
 
 def check_lists(wrong: dict[str, str], ports: tuple[int, ...], tags: tuple[str, ...]) -> None:
     """Ports 1 to 65535, and short tags."""
-    if len(ports) > MAX_PORTS or not all(1 <= port <= 65535 for port in ports):
+    if len(ports) > MAX_PORTS or not all(1 <= port <= _LAST_PORT for port in ports):
         wrong["ports"] = f"at most {MAX_PORTS} numbers from 1 to 65535"
     if len(tags) > MAX_TAGS or not all(tag.strip() and len(tag) <= MAX_TAG for tag in tags):
         wrong["tags"] = f"at most {MAX_TAGS} tags of 1 to {MAX_TAG} characters"
@@ -159,8 +162,8 @@ def check_generate(wrong: dict[str, str], kind: CredentialType, spec: Generate) 
         wrong["generate"] = f"a value of type {kind.name} comes from elsewhere; give it"
     if spec.alphabet not in ALPHABETS:
         wrong["alphabet"] = "one of: " + ", ".join(ALPHABETS)
-    if not 12 <= spec.length <= 256:
-        wrong["length"] = "12 to 256"
+    if not MIN_LENGTH <= spec.length <= MAX_LENGTH:
+        wrong["length"] = f"{MIN_LENGTH} to {MAX_LENGTH}"
 
 
 def generate(spec: Generate) -> Plain:
@@ -169,9 +172,7 @@ def generate(spec: Generate) -> Plain:
     while True:
         value = "".join(secrets.choice(letters) for _ in range(spec.length))
         kinds = (str.islower, str.isupper, str.isdigit)
-        if spec.alphabet not in ("all", "alphanumeric") or all(
-            any(test(c) for c in value) for test in kinds
-        ):
+        if spec.alphabet not in ("all", "alphanumeric") or all(any(test(c) for c in value) for test in kinds):
             return Plain(value)
 
 
@@ -193,7 +194,7 @@ def _text(wrong: dict[str, str], name: str, value: str, limit: int) -> None:
 def _is_base32(text: str) -> bool:
     letters = "".join(text.split()).upper().rstrip("=")
     try:
-        return len(base64.b32decode(letters + "=" * (-len(letters) % 8))) >= 8
+        return len(base64.b32decode(letters + "=" * (-len(letters) % 8))) >= _SHORTEST_SEED
     except (binascii.Error, ValueError):
         return False
 

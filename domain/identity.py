@@ -28,9 +28,7 @@ def hash_secret(secret: str) -> str:
     """The Argon2id hash of a password or agent secret, in PHC string form."""
     from argon2 import PasswordHasher  # 30 ms to import; only logins and enrolment need it
 
-    hasher = PasswordHasher(
-        time_cost=ARGON2_TIME, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES
-    )
+    hasher = PasswordHasher(time_cost=ARGON2_TIME, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES)
     return hasher.hash(secret)
 
 

@@ -56,9 +56,7 @@ def may(actor: Actor, action: str) -> None:
     """Whether the actor's role and scopes cover the action at all."""
     if actor.kind == "machine":
         if action not in _MACHINE_ACTIONS:
-            raise Denied(
-                f"a machine does not do {action} by itself", hint="act as a person or an agent"
-            )
+            raise Denied(f"a machine does not do {action} by itself", hint="act as a person or an agent")
         return
     scope = _SCOPES.get(action)
     if scope is not None and scope not in actor.scopes:
@@ -88,9 +86,7 @@ def decrypt(actor: Actor, head: Head, field: str, purpose: str) -> None:
         return
     person_way = f"a person can open it: claudetools credential reveal {head.reference}"
     if field in TYPES[head.type].at_most_sealed:
-        raise Denied(
-            f"{field} of {head.reference} never leaves to an agent", hint=person_way
-        )
+        raise Denied(f"{field} of {head.reference} never leaves to an agent", hint=person_way)
     if head.exposure != "reveal":
         raise Denied(
             f"{head.reference} is set to {head.exposure}: its value does not leave to an agent",

@@ -49,9 +49,7 @@ class Bound:
 
     def aad(self) -> bytes:
         """The associated data of this field's blob."""
-        return frame(
-            self.vault_id, self.client_id, self.credential_id, self.field, self.version, self.type
-        )
+        return frame(self.vault_id, self.client_id, self.credential_id, self.field, self.version, self.type)
 
 
 def derive(root: bytes, purpose: str) -> bytes:

@@ -54,9 +54,7 @@ def check_opening(opening: Opening, signed: SignatureCheck) -> Iterator[Finding]
     yield from _signature(where, signed(opening.machine_id, opening.hash, opening.signature))
 
 
-def check_link(
-    link: Link, columns: Mapping[str, Any], machine_id: str, signed: SignatureCheck
-) -> Iterator[Finding]:
+def check_link(link: Link, columns: Mapping[str, Any], machine_id: str, signed: SignatureCheck) -> Iterator[Finding]:
     """One entry by itself: hash, signature, and every column against the body."""
     where = f"entry {link.seq} of chain {link.chain_id}"
     if link_hash(link.chain_id, link.seq, link.prev_hash, link.body) != link.hash:

@@ -14,6 +14,7 @@ from domain.errors import Invalid
 HOME_VARIABLE = "CLAUDETOOLS_HOME"
 SETTINGS_VERSION = 1
 SETUP_HINT = "./setup.sh"
+PRIVATE_DIRECTORY = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +173,9 @@ def write_private(file: Path, content: str | bytes) -> None:
 
 def make_private_directory(place: Path) -> None:
     """Makes a directory that only its owner may enter (0700)."""
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if stat.S_IMODE(place.stat().st_mode) != 0o700:
-        place.chmod(0o700)
+    place.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    if stat.S_IMODE(place.stat().st_mode) != PRIVATE_DIRECTORY:
+        place.chmod(PRIVATE_DIRECTORY)
 
 
 def read_private(file: Path, what: str, hint: str) -> bytes:

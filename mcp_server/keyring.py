@@ -23,6 +23,7 @@ from domain.framing import Scalar, frame, frame_row
 from domain.plain import Plain
 
 RECOVERY_PREFIX = "CTR1"
+KEY_BYTES = sealing.KEY_BYTES
 
 
 @dataclass(slots=True)
@@ -44,9 +45,7 @@ class Keyring:
 
     def mac(self, table: str, values: Mapping[str, Scalar]) -> bytes:
         """HMAC-SHA256 over a whole row, under the row key."""
-        return hmac.digest(
-            self._key("row key"), frame(self.vault_id) + frame_row(table, values), hashlib.sha256
-        )
+        return hmac.digest(self._key("row key"), frame(self.vault_id) + frame_row(table, values), hashlib.sha256)
 
     def blind(self, value: Plain) -> bytes:
         """The blind index of a value: equal values are found without opening anything."""
@@ -150,9 +149,7 @@ class Keyring:
                 continue
 
     def _data_key(self, sealed: SealedField) -> bytes:
-        client_key = self._client_key(
-            sealed.client_id, sealed.client_key_version, sealed.wrapped_client_key
-        )
+        client_key = self._client_key(sealed.client_id, sealed.client_key_version, sealed.wrapped_client_key)
         return sealing.unwrap(
             client_key,
             sealed.wrapped_key,
@@ -178,9 +175,7 @@ def new_keyring(vault_id: str) -> Keyring:
 
 def open_root(vault_id: str, slot_key: bytes, slot_id: str, kind: str, wrapped: bytes) -> Keyring:
     """The keyring that a slot opens.  Raises Broken where the key is not this slot's."""
-    return Keyring(
-        vault_id, sealing.unwrap(slot_key, wrapped, "slot", vault_id, slot_id, kind)
-    )
+    return Keyring(vault_id, sealing.unwrap(slot_key, wrapped, "slot", vault_id, slot_id, kind))
 
 
 def new_slot_key() -> bytes:
@@ -228,7 +223,7 @@ def parse_recovery_key(text: str) -> bytes:
         ) from None
     slot_key, checksum = raw[:32], raw[32:]
     right = hashlib.sha256(b"claudetools recovery" + slot_key).digest()[:3]
-    if len(slot_key) != 32 or not hmac.compare_digest(checksum, right):
+    if len(slot_key) != KEY_BYTES or not hmac.compare_digest(checksum, right):
         raise Invalid(
             "that is not a recovery key: a character is wrong or missing",
             fields={"recovery_key": "its checksum does not fit"},

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from domain.audit import Link, Opening, columns_of
 from storage.schema import audit_chains, audit_entries
@@ -83,7 +83,7 @@ class Audit:
         until_us: int | None,
         before: tuple[int, str] | None,
         limit: int,
-    ) -> list[Mapping[str, Any]]:
+    ) -> list[RowMapping]:
         """Entries newest first.  `before` is (time, entry id) of the last one of the page before."""
         e = audit_entries.c
         conditions = [e.seq > 0]
@@ -106,10 +106,7 @@ class Audit:
             conditions.append(or_(e.at_us < at_us, (e.at_us == at_us) & (e.entry_id < entry_id)))
         return list(
             self._connection.execute(
-                select(audit_entries)
-                .where(*conditions)
-                .order_by(e.at_us.desc(), e.entry_id.desc())
-                .limit(limit)
+                select(audit_entries).where(*conditions).order_by(e.at_us.desc(), e.entry_id.desc()).limit(limit)
             ).mappings()
         )
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from domain.credentials import Head, SealedField, SealedVersion
 from domain.errors import Broken, Conflict
-from storage.guard import Guard
+from storage.guard import Condition, Guard
 from storage.schema import (
     client_keys,
     clients,
@@ -128,9 +128,7 @@ class Credentials:
             .first()
         )
         if row is None:
-            raise Broken(
-                f"the sealed {field} of {head.reference} is missing", hint="claudetools audit verify"
-            )
+            raise Broken(f"the sealed {field} of {head.reference} is missing", hint="claudetools audit verify")
         return _sealed(row)
 
     def every_sealed(self) -> Iterator[SealedField]:
@@ -140,9 +138,9 @@ class Credentials:
 
     def sealed_state(self) -> tuple[int, int]:
         """How many sealed versions there are and when the newest came: changes with every value."""
-        query = select(
-            func.count(), func.coalesce(func.max(credential_versions.c.created_us), 0)
-        ).select_from(credential_versions)
+        query = select(func.count(), func.coalesce(func.max(credential_versions.c.created_us), 0)).select_from(
+            credential_versions
+        )
         count, newest = self._connection.execute(query).one()
         return int(count), int(newest)
 
@@ -225,7 +223,7 @@ class Credentials:
         }
 
 
-def _holds(word: str) -> Any:  # a SQLAlchemy condition
+def _holds(word: str) -> Condition:
     columns = (
         credentials.c.reference,
         credentials.c.service_name,
@@ -238,7 +236,7 @@ def _holds(word: str) -> Any:  # a SQLAlchemy condition
     return or_(*(column.icontains(word, autoescape=True) for column in columns))
 
 
-def _sealed_query() -> Any:  # a SQLAlchemy select
+def _sealed_query() -> Select[Any]:
     return (
         select(
             sealed_fields.c.credential_id,
@@ -272,7 +270,7 @@ def _sealed_query() -> Any:  # a SQLAlchemy select
     )
 
 
-def _sealed(row: Mapping[str, Any]) -> SealedField:
+def _sealed(row: RowMapping | Mapping[str, Any]) -> SealedField:
     return SealedField(
         credential_id=row["credential_id"],
         reference=row["reference"],
@@ -289,7 +287,7 @@ def _sealed(row: Mapping[str, Any]) -> SealedField:
 
 
 def _row(head: Head) -> dict[str, Any]:
-    same = (
+    same = (  # noqa: SIM905  # a long list of names reads better as words
         "credential_id reference type client_id service_id infrastructure_id service_name username "
         "external_url requires_vpn requires_2fa expires_us rotate_every_days last_rotated_us "
         "exposure state current_version created_us updated_us deleted_us"
@@ -302,7 +300,7 @@ def _row(head: Head) -> dict[str, Any]:
     return row
 
 
-def _head(row: Mapping[str, Any]) -> Head:
+def _head(row: RowMapping | Mapping[str, Any]) -> Head:
     values = {name: row[name] for name in Head.__dataclass_fields__}
     values["open"] = json.loads(row["open"])
     values["fields"] = json.loads(row["fields"])

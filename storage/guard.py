@@ -10,14 +10,15 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select
 
 from domain.errors import Broken
 from domain.framing import Scalar
 from storage.schema import audit_entries
 
 Mac = Callable[[str, Mapping[str, Scalar]], bytes]
-Row = Mapping[str, Any]  # a database row: each column has its own type
+Row = Mapping[str, Any] | RowMapping  # a database row: each column has its own type
+Condition = ColumnElement[bool]
 
 
 class Guard:
@@ -33,15 +34,11 @@ class Guard:
         self._connection.execute(table.insert().values(self._sealed(table, values, 1)))
         self.changed.append((subject_type, str(values[key]), 1))
 
-    def update(
-        self, table: Table, subject_type: str, key: str, values: Row, revision: int
-    ) -> bool:
+    def update(self, table: Table, subject_type: str, key: str, values: Row, revision: int) -> bool:
         """Replaces the whole row where it still has `revision`.  False where it has not."""
         after = self._sealed(table, values, revision + 1)
         done = self._connection.execute(
-            table.update()
-            .where(table.c[key] == values[key], table.c.revision == revision)
-            .values(after)
+            table.update().where(table.c[key] == values[key], table.c.revision == revision).values(after)
         )
         if done.rowcount != 1:
             return False
@@ -72,9 +69,7 @@ class Guard:
                 hint="claudetools audit verify",
             )
 
-    def one(
-        self, table: Table, subject_type: str, key: str, *conditions: Any
-    ) -> dict[str, Any] | None:
+    def one(self, table: Table, subject_type: str, key: str, *conditions: Condition) -> dict[str, Any] | None:
         """The one row that meets the conditions, with its MAC and revision checked.
 
         Reads the row and the last revision that the audit log knows in one statement.

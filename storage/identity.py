@@ -23,16 +23,12 @@ class Identity:
 
     def machine(self, machine_id: str) -> Machine | None:
         """One machine.  Raises Broken."""
-        row = self._guard.one(
-            machines, "machine", "machine_id", machines.c.machine_id == machine_id
-        )
+        row = self._guard.one(machines, "machine", "machine_id", machines.c.machine_id == machine_id)
         return None if row is None else _of(Machine, row)
 
     def machines(self) -> list[Machine]:
         """Every machine, each checked.  Raises Broken."""
-        ids = self._connection.execute(
-            select(machines.c.machine_id).order_by(machines.c.created_us)
-        ).scalars()
+        ids = self._connection.execute(select(machines.c.machine_id).order_by(machines.c.created_us)).scalars()
         return [found for found in map(self.machine, ids) if found is not None]
 
     def add_machine(self, machine: Machine) -> None:
@@ -51,11 +47,7 @@ class Identity:
 
     def person_names(self) -> list[str]:
         """Every person's name; unchecked, for choosing only."""
-        return list(
-            self._connection.execute(
-                select(persons.c.name).order_by(persons.c.created_us)
-            ).scalars()
-        )
+        return list(self._connection.execute(select(persons.c.name).order_by(persons.c.created_us)).scalars())
 
     def add_person(self, person: Person) -> None:
         """Adds a person.  Raises Conflict where the name is taken."""
@@ -71,16 +63,12 @@ class Identity:
         by_name = agents.c.name == name_or_id
         if machine_id:
             by_name &= agents.c.machine_id == machine_id
-        row = self._guard.one(
-            agents, "agent", "agent_id", (agents.c.agent_id == name_or_id) | by_name
-        )
+        row = self._guard.one(agents, "agent", "agent_id", (agents.c.agent_id == name_or_id) | by_name)
         return None if row is None else _agent(row)
 
     def agents(self) -> list[Agent]:
         """Every agent, revoked ones included, each checked.  Raises Broken."""
-        ids = self._connection.execute(
-            select(agents.c.agent_id).order_by(agents.c.created_us)
-        ).scalars()
+        ids = self._connection.execute(select(agents.c.agent_id).order_by(agents.c.created_us)).scalars()
         return [found for found in map(self.agent, ids) if found is not None]
 
     def add_agent(self, agent: Agent) -> None:
@@ -89,17 +77,13 @@ class Identity:
 
     def replace_agent(self, agent: Agent) -> None:
         """Stores a changed agent.  Raises Conflict."""
-        if not self._guard.update(
-            agents, "agent", "agent_id", _agent_row(agent), agent.revision
-        ):
+        if not self._guard.update(agents, "agent", "agent_id", _agent_row(agent), agent.revision):
             raise Conflict("that agent was changed meanwhile", hint="claudetools agent list")
 
     def counts(self) -> dict[str, int]:
         """How many machines, persons and agents there are."""
         return {
-            table.name: int(
-                self._connection.execute(select(func.count()).select_from(table)).scalar_one()
-            )
+            table.name: int(self._connection.execute(select(func.count()).select_from(table)).scalar_one())
             for table in (machines, persons, agents)
         }
 

@@ -37,7 +37,7 @@ def guarded_rows(connection: Connection, guard: Guard) -> Iterator[Finding]:
     """Every guarded row that was modified, rolled back, or is missing."""
     for table, subject_type, key in GUARDED:
         entry = audit_entries.c
-        logged = dict(
+        logged: dict[str, int] = dict(
             connection.execute(
                 select(entry.subject_id, func.max(entry.subject_revision))
                 .where(entry.subject_type == subject_type, entry.subject_revision.is_not(None))
@@ -65,18 +65,14 @@ def guarded_rows(connection: Connection, guard: Guard) -> Iterator[Finding]:
                     f"the row is at revision {row['revision']}; the audit log knows {last}",
                 )
             elif row["revision"] > last:
-                yield Finding(
-                    "missing", where, f"the entry of its revision {row['revision']} is gone"
-                )
+                yield Finding("missing", where, f"the entry of its revision {row['revision']} is gone")
         for gone in logged:
             yield Finding("missing", f"{subject_type} {gone}", "the row is gone")
 
 
 def sealed_rows(connection: Connection) -> Iterator[Finding]:
     """Every secret field that a credential says it has, and whose sealed bytes are gone."""
-    query = select(
-        sealed_fields.c.credential_id, sealed_fields.c.version, sealed_fields.c.field
-    ).join(
+    query = select(sealed_fields.c.credential_id, sealed_fields.c.version, sealed_fields.c.field).join(
         credential_versions,
         (credential_versions.c.credential_id == sealed_fields.c.credential_id)
         & (credential_versions.c.version == sealed_fields.c.version),

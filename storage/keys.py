@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from storage.guard import Guard
+from storage.guard import Condition, Guard
 from storage.schema import SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
 
 SUBJECT = "client_key"
@@ -43,10 +43,7 @@ def read_vault_id(connection: Connection) -> str | None:
 def read_slots(connection: Connection) -> list[Slot]:
     """Every key slot."""
     rows = connection.execute(select(key_slots).order_by(key_slots.c.created_us)).mappings()
-    return [
-        Slot(r["slot_id"], r["kind"], r["label"], bytes(r["wrapped"]), r["created_us"])
-        for r in rows
-    ]
+    return [Slot(r["slot_id"], r["kind"], r["label"], bytes(r["wrapped"]), r["created_us"]) for r in rows]
 
 
 def read_compatibility(connection: Connection) -> tuple[int, int]:
@@ -66,9 +63,7 @@ class Keys:
         """Stores the vault's one row."""
         self._guard.insert(vault, "vault", "vault_id", values)
         self._connection.execute(
-            compatibility.insert().values(
-                id=1, min_reader=SCHEMA_VERSION, min_writer=SCHEMA_VERSION
-            )
+            compatibility.insert().values(id=1, min_reader=SCHEMA_VERSION, min_writer=SCHEMA_VERSION)
         )
 
     def vault(self) -> dict[str, Any] | None:
@@ -78,9 +73,7 @@ class Keys:
     def put_slot(self, slot: Slot) -> None:
         """Stores a slot in place of the ones of the same kind and label."""
         self._connection.execute(
-            key_slots.delete().where(
-                key_slots.c.kind == slot.kind, key_slots.c.label == slot.label
-            )
+            key_slots.delete().where(key_slots.c.kind == slot.kind, key_slots.c.label == slot.label)
         )
         self._connection.execute(
             key_slots.insert().values(
@@ -102,9 +95,7 @@ class Keys:
 
     def version(self, client_id: str, version: int) -> WrappedClientKey | None:
         """One version of a client's key.  Raises Broken."""
-        return self._one(
-            client_keys.c.client_id == client_id, client_keys.c.version == version
-        )
+        return self._one(client_keys.c.client_id == client_id, client_keys.c.version == version)
 
     def create(self, client_id: str, version: int, wrapped: bytes, now_us: int) -> None:
         """Stores a new, active client key.  Raises Conflict where that version exists."""
@@ -122,7 +113,7 @@ class Keys:
             },
         )
 
-    def _one(self, *conditions: Any) -> WrappedClientKey | None:
+    def _one(self, *conditions: Condition) -> WrappedClientKey | None:
         row = self._guard.one(client_keys, SUBJECT, "client_key_id", *conditions)
         if row is None:
             return None

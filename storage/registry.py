@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Table, func, or_, select
 
 from domain.registry import RegistryItem, RegistryKind
+from storage.guard import Condition
 from storage.schema import clients, infrastructure, services
 
 _TABLES: dict[str, tuple[Table, str]] = {
@@ -41,7 +41,7 @@ class Registry:
     ) -> list[RegistryItem]:
         """Items that hold every word in name, slug, URL or note, ordered by id of slug."""
         table, key = _TABLES[kind]
-        conditions: list[Any] = [table.c[key] > after]
+        conditions: list[Condition] = [table.c[key] > after]
         for word in words:
             columns = (table.c.name, table.c.slug, table.c.url, table.c.note)
             conditions.append(or_(*(c.icontains(word, autoescape=True) for c in columns)))
@@ -78,12 +78,12 @@ class Registry:
                 break
         return found
 
-    def _first(self, kind: RegistryKind, table: Table, *conditions: Any) -> RegistryItem | None:
+    def _first(self, kind: RegistryKind, table: Table, *conditions: Condition) -> RegistryItem | None:
         row = self._connection.execute(self._select(table).where(*conditions)).mappings().first()
         return None if row is None else _item(kind, _TABLES[kind][1], row)
 
     @staticmethod
-    def _select(table: Table) -> Any:  # a SQLAlchemy select
+    def _select(table: Table) -> Select[Any]:
         if table is clients:
             return select(clients, clients.c.slug.label("client_slug"))
         return select(table, clients.c.slug.label("client_slug")).join(
@@ -101,7 +101,7 @@ def _changing(item: RegistryItem) -> dict[str, Any]:
     }
 
 
-def _item(kind: RegistryKind, key: str, row: Mapping[str, Any]) -> RegistryItem:
+def _item(kind: RegistryKind, key: str, row: RowMapping) -> RegistryItem:
     return RegistryItem(
         kind=kind,
         id=row[key],

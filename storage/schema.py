@@ -7,6 +7,8 @@ Times are integer microseconds UTC.  Lists and maps inside a row are canonical J
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -35,7 +37,7 @@ Hash = LargeBinary(64)
 Id = String(40)
 Name = String(255)
 # Byte-wise collation: ids, references and terms are compared exactly, on both databases.
-_EXACT = {
+_EXACT: dict[str, Any] = {  # Any: SQLAlchemy types each of these keywords apart
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
     "mariadb_charset": "utf8mb4",

@@ -71,9 +71,7 @@ def told() -> Iterator[None]:
     except ClaudeToolsError:
         raise
     except IntegrityError:
-        raise Conflict(
-            "that name is taken, or the thing changed meanwhile", hint="read it again"
-        ) from None
+        raise Conflict("that name is taken, or the thing changed meanwhile", hint="read it again") from None
     except PoolTimeout:
         raise Unavailable("all database connections are in use", hint="try again") from None
     except OperationalError as error:

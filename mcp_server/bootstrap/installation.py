@@ -42,6 +42,7 @@ from storage.migrations import current_revision, head_revision, upgrade
 from storage.transaction import begin
 
 DEFAULT_AGENT = "claude-code"
+MAX_NAME = 64
 
 Deliver = Callable[[Plain], None]
 """Gives the recovery key to the person and returns once it is kept.  Raises to stop the setup."""
@@ -82,9 +83,7 @@ def plan(wanted: Wanted) -> list[Step]:
         Step(f"data directory {home}", not home.is_dir()),
         Step(f"database {database}", not database.exists()),
         Step(f"vault, person {wanted.person} and agent {wanted.agent}", settings is None),
-        Step(
-            f"root key file {home / 'keys' / 'root.key'}", not (home / "keys" / "root.key").exists()
-        ),
+        Step(f"root key file {home / 'keys' / 'root.key'}", not (home / "keys" / "root.key").exists()),
     ]
 
 
@@ -156,13 +155,9 @@ def _make_vault(settings: Settings, wanted: Wanted, report: Report) -> Settings:
             slots = read_slots(transaction.connection)
         if vault_id is not None:
             settings = replace(settings, vault_id=vault_id)
-            slot_key = read_private(
-                settings.root_key_file, "the root key file", "claudetools keys recover"
-            )
+            slot_key = read_private(settings.root_key_file, "the root key file", "claudetools keys recover")
             if open_slot(vault_id, slots, slot_key, "file") is None:
-                raise Broken(
-                    "the root key file does not open this vault", hint="claudetools keys recover"
-                )
+                raise Broken("the root key file does not open this vault", hint="claudetools keys recover")
             save_settings(settings)
             report(Step("vault with file and recovery key slots", changed=False))
             return settings
@@ -252,21 +247,15 @@ def _finish(settings: Settings, wanted: Wanted, report: Report) -> None:
 
 
 def _add_person(app: App, name: str, ask: Callable[[], Plain] | None) -> None:
-    if not 1 <= len(name.strip()) <= 64 or not name.isprintable():
-        raise Invalid(
-            "the person's name cannot be used", fields={"person": "1 to 64 printable characters"}
-        )
+    if not 1 <= len(name.strip()) <= MAX_NAME or not name.isprintable():
+        raise Invalid("the person's name cannot be used", fields={"person": "1 to 64 printable characters"})
     if ask is None:
-        raise Invalid(
-            "the first person needs a password", hint="./setup.sh --password-file FILE"
-        )
+        raise Invalid("the first person needs a password", hint="./setup.sh --password-file FILE")
     password = ask().expose()
     check_password_form(password)
     hashed = hash_secret(password)
     person_id = new_id("pe")
-    with app.work.audited(
-        app.machine, "person.create", Subject("person", person_id, name), role="owner"
-    ) as unit:
+    with app.work.audited(app.machine, "person.create", Subject("person", person_id, name), role="owner") as unit:
         unit.identity.add_person(Person(person_id, name, "owner", hashed, "active", unit.now_us))
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from domain.errors import Broken, Conflict, Unavailable
 from mcp_server.config import Settings, read_private
-from mcp_server.keyring import Keyring, open_root
+from mcp_server.keyring import KEY_BYTES, Keyring, open_root
 from storage.engine import open_engine
 from storage.keys import Slot, read_compatibility, read_slots, read_vault_id
 from storage.schema import SCHEMA_VERSION
@@ -18,9 +18,7 @@ RECOVER = "claudetools keys recover"
 def open_vault(settings: Settings) -> Engine:
     """The database of this installation, checked for its version.  Raises Unavailable, Conflict."""
     if not settings.database_file.exists():
-        raise Unavailable(
-            f"the database file is missing: {settings.database_file}", hint="./setup.sh"
-        )
+        raise Unavailable(f"the database file is missing: {settings.database_file}", hint="./setup.sh")
     engine = open_engine(settings.database_file)
     try:
         with begin(engine, write=False) as transaction:
@@ -60,7 +58,7 @@ def open_keyring(settings: Settings, engine: Engine) -> Keyring:
     if keyring is None:
         raise Broken("the root key file does not open this vault", hint=RECOVER)
     seed = read_private(settings.machine_key_file, "this machine's audit key", RECOVER)
-    if len(seed) != 32:
+    if len(seed) != KEY_BYTES:
         raise Broken("this machine's audit key is damaged", hint=RECOVER)
     return keyring.with_machine_key(seed)
 
@@ -68,7 +66,7 @@ def open_keyring(settings: Settings, engine: Engine) -> Keyring:
 def open_slot(vault_id: str, slots: list[Slot], slot_key: bytes, kind: str) -> Keyring | None:
     """The keyring behind the first slot of this kind that the key opens."""
     for slot in slots:
-        if slot.kind != kind or len(slot_key) != 32:
+        if slot.kind != kind or len(slot_key) != KEY_BYTES:
             continue
         try:
             return open_root(vault_id, slot_key, slot.slot_id, slot.kind, slot.wrapped)

@@ -27,7 +27,7 @@ from mcp_server.config import (
     save_settings,
     write_private,
 )
-from mcp_server.keyring import new_slot_key, parse_recovery_key
+from mcp_server.keyring import KEY_BYTES, new_slot_key, parse_recovery_key
 
 
 def recover(home: Path | None, recovery_key: str, report: Report) -> Settings:
@@ -60,9 +60,7 @@ def recover(home: Path | None, recovery_key: str, report: Report) -> Settings:
         file_key = new_slot_key()
         # The file first: a slot whose file was never written would lock the machine out.
         write_private(settings.root_key_file, file_key)
-        with app.work.audited(
-            app.machine, "key.slot", Subject("vault", vault_id, "vault"), kind="file"
-        ) as unit:
+        with app.work.audited(app.machine, "key.slot", Subject("vault", vault_id, "vault"), kind="file") as unit:
             unit.keys.put_slot(new_slot(app.keyring, file_key, "file", unit.now_us))
         report(Step(f"root key file {settings.root_key_file}", changed=True))
         report(Step(f"machine {settings.machine_name}", new_machine))
@@ -88,7 +86,7 @@ def _new_agent(app: App, settings: Settings) -> Settings:
 
 def _is_key(file: Path) -> bool:
     try:
-        return len(file.read_bytes()) == 32
+        return len(file.read_bytes()) == KEY_BYTES
     except FileNotFoundError:
         return False
     except OSError as error:

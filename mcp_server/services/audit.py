@@ -80,9 +80,7 @@ class AuditLog:
         if outcome and outcome not in OUTCOMES:
             raise Invalid("no such outcome", fields={"outcome": "one of: " + ", ".join(OUTCOMES)})
         if action and not any(word.startswith(action) for word in ACTIONS):
-            raise Invalid(
-                "no such action", fields={"action": "one of: " + ", ".join(sorted(ACTIONS))}
-            )
+            raise Invalid("no such action", fields={"action": "one of: " + ", ".join(sorted(ACTIONS))})
         place = read_cursor(cursor, int, str)
         before = (int(str(place[0])), str(place[1])) if place else None
         asked = self._redaction.text(subject[:200])
@@ -99,12 +97,12 @@ class AuditLog:
                 limit=limit + 1,
             )
             unit.note(found=len(rows[:limit]))
-        items = tuple(_view(row) for row in rows[:limit])
+        items = tuple(_view(dict(row)) for row in rows[:limit])
         more = make_cursor(items[-1].at_us, items[-1].entry) if len(rows) > limit else ""
         return Page(items, more)
 
-    def verify(self, actor: Actor | None = None) -> Verdict:
-        """Checks every chain, signature, column and guarded row.  Works without an actor."""
+    def verify(self) -> Verdict:
+        """Checks every chain, signature, column and guarded row.  Needs no actor: it reads, and shows no value."""
         with self._work.reading(None) as unit:
             return self._verify(unit)
 
@@ -137,17 +135,13 @@ class AuditLog:
             else:
                 findings += check.follow(stored.link, stored.columns)
         for chain_id, number in orphans.items():
-            findings.append(
-                Finding("missing", f"chain {chain_id}", f"its opening is gone; {number} entries")
-            )
+            findings.append(Finding("missing", f"chain {chain_id}", f"its opening is gone; {number} entries"))
         noted = self._work.notes.read()
         for chain_id, check in checks.items():
             findings += check.end(noted.pop(chain_id, None))
         for chain_id, (seq, _) in noted.items():
             if chain_id not in orphans:
-                findings.append(
-                    Finding("missing", f"chain {chain_id}", f"all its {seq} entries are gone")
-                )
+                findings.append(Finding("missing", f"chain {chain_id}", f"all its {seq} entries are gone"))
         findings += unit.inspect()
         return Verdict(not findings, entries, len(checks), tuple(findings))
 

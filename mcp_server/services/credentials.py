@@ -5,7 +5,7 @@ A value leaves in one place, `reveal`, and only after its audit entry is committ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from domain import drafts, policy
@@ -32,6 +32,8 @@ from mcp_server.services.registry import Registry
 from mcp_server.work import AuditedUnit, Found, Unit, Work
 
 _FIND_HINT = "claudetools credential list"
+Values = Sequence[tuple[str, Plain]]
+"""Values that are not stored yet, each with the live reference it will have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,7 @@ class Revealed:
 class Credentials:
     """The use cases around credentials."""
 
-    def __init__(
-        self, work: Work, keyring: Keyring, redaction: Redaction, registry: Registry
-    ) -> None:
+    def __init__(self, work: Work, keyring: Keyring, redaction: Redaction, registry: Registry) -> None:
         self._work = work
         self._keyring = keyring
         self._redaction = redaction
@@ -91,9 +91,7 @@ class Credentials:
         place = read_cursor(cursor, str)
         after = str(place[0]) if place else ""
         asked = self._redaction.text(query[:500])
-        with self._work.audited(
-            actor, "credential.search", Subject("credential"), purpose=asked
-        ) as unit:
+        with self._work.audited(actor, "credential.search", Subject("credential"), purpose=asked) as unit:
             found, total = unit.credentials.search(
                 query.lower().split()[:10],
                 client=client,
@@ -119,8 +117,6 @@ class Credentials:
         """Makes a credential.  Its client is registered where it is new.  Raises Invalid."""
         drafts.check_draft(draft)
         kind = TYPES[draft.type]
-        if draft.exposure != "reveal" and draft.exposure not in EXPOSURES:
-            raise Invalid("no such exposure", fields={"exposure": ", ".join(EXPOSURES)})
         values = dict(draft.values)
         if draft.generate is not None:
             values[kind.main] = drafts.generate(draft.generate)
@@ -141,9 +137,7 @@ class Credentials:
             self._seal(unit, head, values, exposed=exposed)
             unit.credentials.insert(head)
             unit.note(type=head.type, fields=sorted(values), generated=draft.generate is not None)
-            description = _description(
-                replace(head, revision=1), unit.credentials.names(head)
-            )
+            description = _description(replace(head, revision=1), unit.credentials.names(head))
         return Changed(
             description=description,
             version=1,
@@ -173,9 +167,7 @@ class Credentials:
         purpose = self._purpose(purpose, extra)
         open_changes = {name: self._safe(value, extra) for name, value in open_changes.items()}
         exposed = actor.kind == "agent" and bool(values)
-        with self._work.audited(
-            actor, "credential.update", _asked(reference), purpose=purpose
-        ) as unit:
+        with self._work.audited(actor, "credential.update", _asked(reference), purpose=purpose) as unit:
             head = _load(unit, reference, changing=True)
             unit.about(_subject(head))
             if expected_revision is not None and expected_revision != head.revision:
@@ -193,9 +185,7 @@ class Credentials:
             after = self._store(unit, after, values, exposed=exposed)
             unit.note(changed=list(names))
             description = _description(after, unit.credentials.names(after))
-        return Changed(
-            description, after.current_version, unit.entry_id, exposed, False, names
-        )
+        return Changed(description, after.current_version, unit.entry_id, exposed, False, names)
 
     def rotate(
         self,
@@ -213,12 +203,10 @@ class Credentials:
                 "give the new value, or ask for a generated one: one of the two",
                 fields={"value": "needed, unless generate is set"},
             )
-        extra = [(live_reference("this", field or "value"), value)] if value else []
+        extra: Values = [(live_reference("this", field or "value"), value)] if value else []
         purpose = self._purpose(purpose, extra)
         exposed = actor.kind == "agent" and value is not None
-        with self._work.audited(
-            actor, "credential.rotate", _asked(reference), purpose=purpose
-        ) as unit:
+        with self._work.audited(actor, "credential.rotate", _asked(reference), purpose=purpose) as unit:
             head = _load(unit, reference, changing=True)
             unit.about(_subject(head))
             kind = TYPES[head.type]
@@ -246,9 +234,7 @@ class Credentials:
     def delete(self, actor: Actor, reference: str, *, purpose: str = "") -> Changed:
         """Takes a credential out of use.  Its sealed history and its audit entries stay."""
         purpose = self._purpose(purpose)
-        with self._work.audited(
-            actor, "credential.delete", _asked(reference), purpose=purpose
-        ) as unit:
+        with self._work.audited(actor, "credential.delete", _asked(reference), purpose=purpose) as unit:
             head = _load(unit, reference)
             unit.about(_subject(head))
             if head.state == "deleted":
@@ -259,9 +245,7 @@ class Credentials:
             description = _description(after, unit.credentials.names(after))
         return Changed(description, head.current_version, unit.entry_id, False, False)
 
-    def reveal(
-        self, actor: Actor, reference: str, *, field: str = "", purpose: str
-    ) -> Revealed:
+    def reveal(self, actor: Actor, reference: str, *, field: str = "", purpose: str) -> Revealed:
         """Opens one secret field for the caller, after the entry of it is committed.
 
         Raises NotFound, Denied, Invalid without a purpose, Broken where it does not open.
@@ -295,48 +279,45 @@ class Credentials:
 
     # What the use cases above are made of.
 
-    def _strike_draft(self, draft: Draft, extra: list[tuple[str, Plain]]) -> Draft:
+    def _strike_draft(self, draft: Draft, extra: Values) -> Draft:
         return replace(
             draft,
-            **{
-                name: self._safe(getattr(draft, name), extra)
-                for name in (
-                    *("service_name", "client", "service", "name", "infrastructure"),
-                    *("username", "external_url", "tags", "open"),
-                )
-            },
+            service_name=self._struck(draft.service_name, extra),
+            client=self._struck(draft.client, extra),
+            service=self._struck(draft.service, extra),
+            name=self._struck(draft.name, extra),
+            infrastructure=self._struck(draft.infrastructure, extra),
+            username=self._struck(draft.username, extra),
+            external_url=self._struck(draft.external_url, extra),
+            tags=tuple(self._struck(tag, extra) for tag in draft.tags),
+            open={name: self._struck(text, extra) for name, text in draft.open.items()},
         )
 
-    def _safe(self, value: object, extra: list[tuple[str, Plain]]) -> object:
-        """Open fields with every vault value struck: people paste secrets into names and tags."""
+    def _struck(self, text: str, extra: Values) -> str:
+        """An open field with every vault value struck: people paste secrets into names and tags."""
+        return self._redaction.strike_values(text, extra=extra)
+
+    def _safe(self, value: object, extra: Values) -> object:
         if isinstance(value, str):
-            return self._redaction.strike_values(value, extra=extra)
+            return self._struck(value, extra)
         if isinstance(value, list | tuple):
             return tuple(self._safe(part, extra) for part in value)
-        if isinstance(value, Mapping):
-            return {name: self._safe(part, extra) for name, part in value.items()}
         return value
 
-    def _purpose(self, purpose: str, extra: list[tuple[str, Plain]] | None = None) -> str:
+    def _purpose(self, purpose: str, extra: Values = ()) -> str:
         if len(purpose) > policy.MAX_PURPOSE:
             raise Invalid(
                 f"the purpose is too long: at most {policy.MAX_PURPOSE} characters",
                 fields={"purpose": f"at most {policy.MAX_PURPOSE} characters"},
             )
         if "\x00" in purpose:
-            raise Invalid(
-                "the purpose holds a NUL character", fields={"purpose": "holds a NUL character"}
-            )
-        return self._redaction.text(purpose, extra=extra or [])
+            raise Invalid("the purpose holds a NUL character", fields={"purpose": "holds a NUL character"})
+        return self._redaction.text(purpose, extra=extra)
 
-    def _belonging(
-        self, actor: Actor, kind: str, text: str, client: RegistryItem
-    ) -> RegistryItem | None:
+    def _belonging(self, actor: Actor, kind: str, text: str, client: RegistryItem) -> RegistryItem | None:
         if not text:
             return None
-        return self._registry.ensure(
-            actor, "service" if kind == "service" else "infrastructure", text, client
-        )
+        return self._registry.ensure(actor, "service" if kind == "service" else "infrastructure", text, client)
 
     def _ensure_key(self, actor: Actor, client: RegistryItem) -> None:
         with self._work.reading(actor) as unit:
@@ -393,9 +374,7 @@ class Credentials:
             deleted_us=None,
         )
 
-    def _store(
-        self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool
-    ) -> Head:
+    def _store(self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool) -> Head:
         """Stores a changed head, with its new values as the next version where there are any."""
         after = replace(head, updated_us=unit.now_us)
         if values:
@@ -406,9 +385,7 @@ class Credentials:
         unit.credentials.replace(after)
         return replace(after, revision=head.revision + 1)
 
-    def _seal(
-        self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool
-    ) -> None:
+    def _seal(self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool) -> None:
         key = unit.keys.active(head.client_id)
         if key is None:
             raise NotFound("that client has no active key", hint="claudetools audit verify")
@@ -421,9 +398,7 @@ class Credentials:
             type_=head.type,
             values=values,
         )
-        unit.credentials.add_version(
-            head.credential_id, head.current_version, sealed, unit.now_us, exposed=exposed
-        )
+        unit.credentials.add_version(head.credential_id, head.current_version, sealed, unit.now_us, exposed=exposed)
 
 
 _LIST_FIELDS = {"ports": int, "tags": str}
@@ -432,28 +407,17 @@ _FLAGS = ("requires_vpn", "requires_2fa")
 _NUMBERS = ("expires_us", "rotate_every_days")
 
 
-def _with_changes(
-    actor: Actor, head: Head, changes: Mapping[str, object], values: Mapping[str, Plain]
-) -> Head:
+def _with_changes(actor: Actor, head: Head, changes: Mapping[str, object], values: Mapping[str, Plain]) -> Head:
     """The head with its open fields changed.  Raises Invalid with every field that cannot be."""
     kind = TYPES[head.type]
     wrong: dict[str, str] = {}
     plain: dict[str, object] = {}
     open_fields = dict(head.open)
     for name, value in changes.items():
-        if name in _TEXT_FIELDS and isinstance(value, str):
-            plain[name] = value
-        elif name in _LIST_FIELDS and isinstance(value, list | tuple):
-            plain[name] = tuple(value)
-        elif name in _FLAGS and isinstance(value, bool):
-            plain[name] = value
-        elif name in _NUMBERS and (value is None or isinstance(value, int)):
-            plain[name] = value
-        elif name == "state" and value in ("active", "retired"):
-            plain[name] = value
-        elif name == "exposure" and value in EXPOSURES:
-            _check_exposure(actor, head, str(value))
-            plain[name] = value
+        if _fits(name, value):
+            if name == "exposure":
+                _check_exposure(actor, head, str(value))
+            plain[name] = tuple(value) if isinstance(value, list) else value
         elif name in kind.open and isinstance(value, str):
             open_fields[name] = value
         else:
@@ -477,6 +441,22 @@ def _with_changes(
         )
     )
     return after
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a common open field can be given this value, by its form alone."""
+    if name in _TEXT_FIELDS:
+        return isinstance(value, str)
+    if name in _LIST_FIELDS:
+        kind = _LIST_FIELDS[name]
+        return isinstance(value, list | tuple) and all(isinstance(v, kind) for v in value)
+    if name in _FLAGS:
+        return isinstance(value, bool)
+    if name in _NUMBERS:
+        return value is None or isinstance(value, int)
+    if name == "state":
+        return value in ("active", "retired")
+    return name == "exposure" and value in EXPOSURES
 
 
 def _check_exposure(actor: Actor, head: Head, wanted: str) -> None:

@@ -79,14 +79,14 @@ class Identity:
 
         def stored(unit: Unit) -> tuple[Subject, str] | None:
             agent = unit.identity.agent(agent_id)
-            return agent and (Subject("agent", agent.agent_id, agent.name), agent.secret_hash)
+            if agent is None:
+                return None
+            return Subject("agent", agent.agent_id, agent.name), agent.secret_hash
 
         def token(unit: Unit) -> Claims:
             agent = _agent(unit, agent_id)
             _must_be_active(agent.state, f"the agent {agent.name} was revoked")
-            return self._claims(
-                agent.owner_id, agent.agent_id, session_id, agent.scopes, AGENT_TOKEN_SECONDS
-            )
+            return self._claims(agent.owner_id, agent.agent_id, session_id, agent.scopes, AGENT_TOKEN_SECONDS)
 
         return self._proved("agent.prove", stored, secret, token, "./setup.sh")
 
@@ -98,7 +98,9 @@ class Identity:
 
         def stored(unit: Unit) -> tuple[Subject, str] | None:
             person = unit.identity.person(name)
-            return person and (Subject("person", person.person_id, person.name), person.password_hash)
+            if person is None:
+                return None
+            return Subject("person", person.person_id, person.name), person.password_hash
 
         def token(unit: Unit) -> Claims:
             person = _person(unit, name)
@@ -118,7 +120,7 @@ class Identity:
     ) -> str:
         with self._work.reading(self._machine) as unit:
             found = stored(unit)
-            subject = found[0] if found else Subject(action.split(".")[0])
+            subject = found[0] if found else Subject(action.partition(".")[0])
             since = self._work.clock() - FAILURE_WINDOW_US
             failures = unit.audit.failures(action, subject.id, since)
         right = found is not None and failures < FAILURES_ALLOWED and _fits(found[1], offered)
@@ -134,9 +136,7 @@ class Identity:
             claims = token(unit)
         return self._sign(claims)
 
-    def _claims(
-        self, subject_id: str, agent_id: str, session_id: str, scopes: frozenset[str], seconds: int
-    ) -> Claims:
+    def _claims(self, subject_id: str, agent_id: str, session_id: str, scopes: frozenset[str], seconds: int) -> Claims:
         now_s = self._work.clock() // 1_000_000
         return Claims(
             vault_id=self._settings.vault_id,
@@ -180,9 +180,7 @@ class Identity:
         if claims.expires_s <= self._work.clock() // 1_000_000:
             raise Unauthenticated("the login has expired", hint="claudetools login")
         if claims.machine_id != self._settings.machine_id:
-            raise Unauthenticated(
-                "that token belongs to another machine", hint="claudetools login"
-            )
+            raise Unauthenticated("that token belongs to another machine", hint="claudetools login")
         return claims
 
     def actor(self, token: str, *, session_id: str = "") -> Actor:
@@ -228,9 +226,7 @@ class Identity:
 
     # Agents.
 
-    def enroll(
-        self, actor: Actor, name: str, *, scopes: frozenset[str] = AGENT_SCOPES
-    ) -> tuple[AgentView, Plain]:
+    def enroll(self, actor: Actor, name: str, *, scopes: frozenset[str] = AGENT_SCOPES) -> tuple[AgentView, Plain]:
         """Enrols an agent of this person on this machine, and gives its secret once.
 
         An agent that was revoked comes back with a new secret.  Raises Conflict where an active

@@ -53,9 +53,7 @@ class Registry:
                 client_id = owner.id
             for one in kinds:
                 after = str(place[1]) if place and one == place[0] else ""
-                items += unit.registry.find(
-                    one, words, client_id=client_id, after=after, limit=limit + 1 - len(items)
-                )
+                items += unit.registry.find(one, words, client_id=client_id, after=after, limit=limit + 1 - len(items))
                 if len(items) > limit:
                     break
         more = ""
@@ -127,9 +125,7 @@ class Registry:
                 raise
             return found, False
 
-    def ensure(
-        self, actor: Actor, kind: RegistryKind, text: str, client: RegistryItem
-    ) -> RegistryItem:
+    def ensure(self, actor: Actor, kind: RegistryKind, text: str, client: RegistryItem) -> RegistryItem:
         """The service or infrastructure of this client; registered where it is new."""
         with self._work.reading(actor) as unit:
             found = unit.registry.belonging(kind, text, client.id)
@@ -170,9 +166,7 @@ def _check(texts: dict[str, str]) -> None:
         raise Invalid(f"this cannot be saved as it is: {listed}", fields=wrong)
 
 
-def _new(
-    kind: RegistryKind, name: str, owner: RegistryItem | None, url: str, note: str, now_us: int
-) -> RegistryItem:
+def _new(kind: RegistryKind, name: str, owner: RegistryItem | None, url: str, note: str, now_us: int) -> RegistryItem:
     item_id = new_id(_PREFIX[kind])
     made = slug(name)
     return RegistryItem(

@@ -108,7 +108,7 @@ class Work:
         the block raises rolls everything back and is recorded as a refusal.
         """
         entry_id = new_id("au")
-        said = Entry(entry_id, 0, action, "ok", actor, subject or Subject(action.split(".")[0]))
+        said = Entry(entry_id, 0, action, "ok", actor, subject or Subject(action.partition(".")[0]))
         unit: AuditedUnit | None = None
         try:
             with begin(self._engine, write=True) as transaction:
@@ -155,9 +155,7 @@ class Work:
             unit.about(found.subject)
             unit.note(field=found.sealed.field, version=found.sealed.version)
         sealed = found.sealed
-        ticket = Ticket(
-            unit.receipt, sealed.credential_id, sealed.field, sealed.version, sealed.blob
-        )
+        ticket = Ticket(unit.receipt, sealed.credential_id, sealed.field, sealed.version, sealed.blob)
         return ticket, found
 
     def load_values(self, machine: Actor) -> tuple[BulkTicket, list[SealedField], tuple[int, int]]:
@@ -213,9 +211,7 @@ class Work:
         error.entry = entry.entry_id
 
 
-def _entry(
-    unit: AuditedUnit, action: str, outcome: Outcome, purpose: str, revision: int | None
-) -> Entry:
+def _entry(unit: AuditedUnit, action: str, outcome: Outcome, purpose: str, revision: int | None) -> Entry:
     return Entry(
         entry_id=unit.entry_id,
         at_us=unit.now_us,

@@ -11,6 +11,8 @@ from domain.audit import Entry, Link, Receipt, Signer, link, open_chain
 from domain.ids import new_id
 from storage.audit import Audit
 
+DIGEST_BYTES = 32
+
 
 class Chain:
     """One chain, opened with its first entry.
@@ -26,16 +28,13 @@ class Chain:
         self._chain_id = ""
         self._seq = 0
         self._head = b""
-        self._closed = ""
 
     def append(self, audit: Audit, entry: Entry) -> Link:
         """Inserts the entry after the head, in the caller's transaction."""
         chain_id, seq, head = self._chain_id, self._seq, self._head
         if not chain_id:
             chain_id = new_id("ch")
-            opening = open_chain(
-                chain_id, self._machine_id, entry.actor.id, process_name(), entry.at_us, self._signer
-            )
+            opening = open_chain(chain_id, self._machine_id, entry.actor.id, process_name(), entry.at_us, self._signer)
             audit.open_chain(opening)
             seq, head = 0, opening.hash
         made = link(entry, chain_id, seq + 1, head, self._signer)
@@ -68,9 +67,7 @@ class HeadNotes:
         """Appends one line.  One small O_APPEND write does not mix with another process's."""
         line = f"{chain_id} {seq} {digest.hex()}\n".encode()
         with self._lock:
-            descriptor = os.open(
-                self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600
-            )
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
             try:
                 os.write(descriptor, line)
             finally:
@@ -84,15 +81,15 @@ class HeadNotes:
         except FileNotFoundError:
             return heads
         for line in text.splitlines():
-            parts = line.split()
-            if len(parts) != 3 or not parts[1].isdecimal() or len(parts[2]) != 64:
-                continue
             try:
-                noted = (int(parts[1]), bytes.fromhex(parts[2]))
+                chain_id, seq, digest = line.split()
+                noted = (int(seq), bytes.fromhex(digest))
             except ValueError:
                 continue
-            if noted[0] > heads.get(parts[0], (0, b""))[0]:
-                heads[parts[0]] = noted
+            if len(noted[1]) != DIGEST_BYTES:
+                continue
+            if noted[0] > heads.get(chain_id, (0, b""))[0]:
+                heads[chain_id] = noted
         return heads
 
 

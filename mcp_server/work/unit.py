@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from sqlalchemy import Connection
+from storage.context import ContextRecords
+from storage.incidents import Incidents
 
 from domain.actors import Actor, Subject
 from domain.audit import FactValue, Receipt
 from domain.errors import ClaudeToolsError
 from domain.verify import Finding
 from storage.audit import Audit
-from storage.context import Context
 from storage.credentials import Credentials
 from storage.guard import Guard, Mac
 from storage.identity import Identity
-from storage.incidents import Incidents
 from storage.inspect import guarded_rows, sealed_rows
 from storage.keys import Keys
 from storage.registry import Registry
@@ -31,9 +31,9 @@ class RecordingUnit:
         self.now_us = now_us
 
     @cached_property
-    def context(self) -> Context:
+    def context(self) -> ContextRecords:
         """Context records."""
-        return Context(self._connection, self._guard)
+        return ContextRecords(self._connection)
 
 
 class Unit(RecordingUnit):

@@ -1,0 +1,367 @@
+"""Context records: what is kept of sessions, and the full-text index over their terms.
+
+A captured session has one row, keyed by machine and session and ordered by the size of the
+transcript it was read from: an older capture never overwrites a newer one.  A forgotten record
+keeps an emptied row, so that its session is not captured again.
+
+Document frequencies are kept on write in `context_frequencies`; three reserved rows, whose names
+no term can have, hold the totals.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy.dialects.mysql import insert as mysql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from domain.recall import Record, Statistics
+from storage.guard import Guard
+from storage.schema import context_frequencies, context_records
+
+SESSION = "session"
+NOTE_KINDS = ("decision", "fact", "todo", "warning")
+CANDIDATES = 50
+NEWEST = 20
+QUESTION_TERMS = 12
+_RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
+_BATCH = 400
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRecord:
+    """A record whole, as it is written and read.
+
+    `session_key` is "" for a note.  `terms` is in the form of `domain.recall.term_counts`.
+    `provenance` says of each part whose words they are: person, claude, tool, facts.
+    """
+
+    record_id: str
+    kind: str
+    title: str
+    digest: str
+    created_us: int
+    updated_us: int
+    session_key: str = ""
+    project: str = ""
+    project_name: str = ""
+    client: str = ""
+    branch: str = ""
+    machine_id: str = ""
+    machine_name: str = ""
+    agent_id: str = ""
+    session_id: str = ""
+    owner_id: str = ""
+    owner_name: str = ""
+    outcome: str = ""
+    pinned: bool = False
+    superseded_by: str = ""
+    transcript_size: int = 0
+    raw_tokens: int = 0
+    digest_tokens: int = 0
+    person_length: int = 0
+    rest_length: int = 0
+    terms: str = field(default="", repr=False)
+    body_person: str = field(default="", repr=False)
+    body_rest: str = field(default="", repr=False)
+    tags: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    commits: tuple[str, ...] = ()
+    struck: Mapping[str, int] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+_JSON = frozenset({"tags", "files", "commits", "struck", "provenance"})
+_COLUMNS = tuple(name for name in ContextRecord.__dataclass_fields__)
+_LISTED = (
+    "record_id", "kind", "title", "outcome", "digest", "updated_us", "machine_name", "owner_id", "owner_name", "project",
+    "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length",
+)  # fmt: skip
+
+
+class Context:
+    """The memory's rows, in one unit of work."""
+
+    def __init__(self, connection: Connection, guard: Guard | None = None) -> None:
+        self._connection = connection
+        self._guard = guard
+
+    def known_size(self, session_key: str) -> int | None:
+        """The transcript size of the last capture of a session; -1 for a forgotten one, None for an unknown one."""
+        row = self._connection.execute(
+            select(context_records.c.state, context_records.c.transcript_size).where(
+                context_records.c.session_key == session_key
+            ),
+        ).one_or_none()
+        if row is None:
+            return None
+        return int(row.transcript_size) if row.state == "active" else -1
+
+    def keep(self, record: ContextRecord) -> str:
+        """Inserts a record, or replaces the session's older one.  Returns the id under which it stands.
+
+        "" where nothing was written: the session was forgotten, or a capture of a longer (or the
+        same) transcript is already kept.
+        """
+        old = None
+        if record.session_key:
+            old = self._connection.execute(
+                select(context_records).where(context_records.c.session_key == record.session_key).with_for_update(),
+            ).one_or_none()
+        if old is None:
+            number = int(
+                self._connection.execute(insert(context_records).values(**_row(record))).inserted_primary_key[0]
+            )
+            self._index(number, record.terms)
+            self._count(record.terms, record.person_length, record.rest_length, 1)
+            return record.record_id
+        if old.state != "active" or old.transcript_size >= record.transcript_size:
+            return ""
+        values = _row(record)
+        for kept in ("record_id", "created_us", "pinned", "superseded_by"):
+            values.pop(kept)
+        self._count(old.terms, old.person_length, old.rest_length, -1)
+        self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
+        self._index(old.number, record.terms)
+        self._count(record.terms, record.person_length, record.rest_length, 1)
+        return str(old.record_id)
+
+    def get(self, record_id: str) -> ContextRecord | None:
+        """One record whole; None where there is none, or it was forgotten."""
+        row = self._connection.execute(
+            select(*(context_records.c[name] for name in _COLUMNS)).where(
+                context_records.c.record_id == record_id,
+                context_records.c.state == "active",
+            ),
+        ).one_or_none()
+        return _record(row._mapping) if row is not None else None
+
+    def forget(self, record_id: str) -> bool:
+        """Empties a record for good; a tombstone stays.  False where there is none."""
+        row = self._connection.execute(
+            select(
+                context_records.c.number,
+                context_records.c.terms,
+                context_records.c.person_length,
+                context_records.c.rest_length,
+            ).where(context_records.c.record_id == record_id, context_records.c.state == "active"),
+        ).one_or_none()
+        if row is None:
+            return False
+        self._count(row.terms, row.person_length, row.rest_length, -1)
+        self._unindex(row.number)
+        emptied: dict[str, object] = dict.fromkeys(
+            ("project", "project_name", "client", "branch", "session_id", "title", "outcome", "tags", "files", "commits", "struck",
+             "provenance", "digest", "terms", "body_person", "body_rest"),
+            "",
+        )  # fmt: skip
+        emptied |= {
+            "state": "forgotten",
+            "person_length": 0,
+            "rest_length": 0,
+            "raw_tokens": 0,
+            "digest_tokens": 0,
+            "pinned": 0,
+        }
+        self._connection.execute(
+            update(context_records).where(context_records.c.number == row.number).values(**emptied)
+        )
+        return True
+
+    def strike_out(self, record_id: str, changes: Mapping[str, str]) -> None:
+        """Replaces texts of a record (title, outcome, digest, bodies) after something was struck from them."""
+        allowed = {"title", "outcome", "digest", "body_person", "body_rest"}
+        if not set(changes) <= allowed:
+            raise ValueError("only texts are struck")
+        self._connection.execute(
+            update(context_records).where(context_records.c.record_id == record_id).values(**changes),
+        )
+
+    def search(
+        self,
+        tokens: Sequence[str],
+        *,
+        project: str = "",
+        client: str = "",
+        kind: str = "",
+        owner_id: str = "",
+        most: int = CANDIDATES,
+    ) -> list[Record]:
+        """Candidates for a question: the best by full text over its rarest terms, and the newest of the place.
+
+        With `project` or `client`, records of either alone.
+        """
+        scope = self._scope(project, client, kind, owner_id)
+        rarest = self.rarest(tokens)
+        numbers: dict[int, None] = {}
+        if rarest:
+            wanted = select(context_records.c.number).where(scope)
+            # Terms are letters and digits alone (domain.text.index_token); quoted, none is an operator.
+            question = " OR ".join(f'"{token}"' for token in rarest)
+            found = self._connection.execute(
+                text(
+                    "SELECT rowid FROM context_terms WHERE context_terms MATCH :question AND rowid IN "  # noqa: S608 - the inner query is compiled with bound parameters
+                    f"({wanted.compile(self._connection, compile_kwargs={'literal_binds': False})}) ORDER BY rank LIMIT :most",
+                ),
+                {"question": question, "most": most, **wanted.compile(self._connection).params},
+            )
+            numbers.update(dict.fromkeys(int(row[0]) for row in found))
+        newest = (
+            select(context_records.c.number).where(scope).order_by(context_records.c.updated_us.desc()).limit(NEWEST)
+        )
+        numbers.update(dict.fromkeys(int(row[0]) for row in self._connection.execute(newest)))
+        return self._listed(numbers)
+
+    def newest(self, *, project: str = "", client: str = "", kind: str = "", limit: int = NEWEST) -> list[Record]:
+        """The newest records of a project or a client (of everything where neither is given)."""
+        found = self._connection.execute(
+            select(*(context_records.c[name] for name in _LISTED))
+            .where(self._scope(project, client, kind, ""))
+            .order_by(context_records.c.updated_us.desc(), context_records.c.number.desc())
+            .limit(limit),
+        )
+        return [_listed_record(row._mapping) for row in found]
+
+    def rarest(self, tokens: Sequence[str], most: int = QUESTION_TERMS) -> list[str]:
+        """The rarest of a question's terms that any record holds, rarest first."""
+        known = self.frequencies(tokens)
+        held = [token for token in dict.fromkeys(tokens) if known.get(token, 0) > 0]
+        held.sort(key=lambda token: known[token])
+        return held[:most]
+
+    def frequencies(self, tokens: Iterable[str]) -> dict[str, int]:
+        """In how many records each of these terms stands."""
+        wanted = sorted(set(tokens))
+        known: dict[str, int] = {}
+        for start in range(0, len(wanted), _BATCH):
+            part = wanted[start : start + _BATCH]
+            found = self._connection.execute(
+                select(context_frequencies.c.term, context_frequencies.c.documents).where(
+                    context_frequencies.c.term.in_(part)
+                ),
+            )
+            known.update({row.term: int(row.documents) for row in found})
+        return known
+
+    def statistics(self, tokens: Iterable[str], common: frozenset[str] = frozenset()) -> Statistics:
+        """What ranking needs to know of the whole store for these terms."""
+        known = self.frequencies([*tokens, _RECORDS, _PERSON, _REST])
+        return Statistics(
+            records=max(0, known.pop(_RECORDS, 0)),
+            person_terms=max(0, known.pop(_PERSON, 0)),
+            rest_terms=max(0, known.pop(_REST, 0)),
+            frequencies=known,
+            common=common,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many records there are of each kind."""
+        found = self._connection.execute(
+            select(context_records.c.kind, func.count())
+            .where(context_records.c.state == "active")
+            .group_by(context_records.c.kind),
+        )
+        return {kind: int(number) for kind, number in found}
+
+    def _scope(self, project: str, client: str, kind: str, owner_id: str) -> Any:  # noqa: ANN401 - a SQL expression
+        wanted = [context_records.c.state == "active", context_records.c.superseded_by == ""]
+        places = [
+            column == value
+            for column, value in ((context_records.c.project, project), (context_records.c.client, client))
+            if value
+        ]
+        if places:
+            wanted.append(or_(*places))
+        if kind:
+            wanted.append(context_records.c.kind == kind)
+        if owner_id:
+            wanted.append(context_records.c.owner_id == owner_id)
+        return and_(*wanted)
+
+    def _listed(self, numbers: Iterable[int]) -> list[Record]:
+        wanted = list(numbers)
+        if not wanted:
+            return []
+        found = self._connection.execute(
+            select(*(context_records.c[name] for name in _LISTED)).where(context_records.c.number.in_(wanted)),
+        )
+        return [_listed_record(row._mapping) for row in found]
+
+    def _index(self, number: int, terms: str) -> None:
+        self._unindex(number)
+        words = " ".join(_tokens(terms))
+        self._connection.execute(
+            text("INSERT INTO context_terms(rowid, terms) VALUES (:number, :words)"),
+            {"number": number, "words": words},
+        )
+
+    def _unindex(self, number: int) -> None:
+        self._connection.execute(text("DELETE FROM context_terms WHERE rowid = :number"), {"number": number})
+
+    def _count(self, terms: str, person: int, rest: int, sign: int) -> None:
+        changes: Counter[str] = Counter(dict.fromkeys(_tokens(terms), sign))
+        changes.update({_RECORDS: sign, _PERSON: sign * person, _REST: sign * rest})
+        rows = [{"term": term, "documents": number} for term, number in sorted(changes.items()) if number]
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            if self._connection.dialect.name == "sqlite":
+                lite = sqlite_insert(context_frequencies).values(part)
+                self._connection.execute(
+                    lite.on_conflict_do_update(
+                        index_elements=["term"],
+                        set_={"documents": context_frequencies.c.documents + lite.excluded.documents},
+                    ),
+                )
+            else:
+                maria = mysql_insert(context_frequencies).values(part)
+                self._connection.execute(
+                    maria.on_duplicate_key_update(documents=context_frequencies.c.documents + maria.inserted.documents),
+                )
+        if sign < 0:
+            self._connection.execute(
+                delete(context_frequencies).where(
+                    context_frequencies.c.documents <= 0,
+                    context_frequencies.c.term.not_in([_RECORDS, _PERSON, _REST]),
+                ),
+            )
+
+
+def _tokens(terms: str) -> list[str]:
+    return [entry.partition(":")[0] for entry in terms.split()]
+
+
+def _row(record: ContextRecord) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name in _COLUMNS:
+        value = getattr(record, name)
+        if name in _JSON:
+            value = json.dumps(list(value) if isinstance(value, tuple) else dict(value), ensure_ascii=False)
+        elif name == "session_key":
+            value = value or None
+        elif name == "pinned":
+            value = int(value)
+        values[name] = value
+    return values
+
+
+def _record(row: Mapping[str, Any]) -> ContextRecord:
+    values = dict(row)
+    for name in ("tags", "files", "commits"):
+        values[name] = tuple(json.loads(values[name] or "[]"))
+    for name in ("struck", "provenance"):
+        values[name] = json.loads(values[name] or "{}")
+    values["session_key"] = values["session_key"] or ""
+    values["pinned"] = bool(values["pinned"])
+    return ContextRecord(**values)
+
+
+def _listed_record(row: Mapping[str, Any]) -> Record:
+    values = dict(row)
+    values["files"] = tuple(json.loads(values["files"] or "[]"))
+    values["pinned"] = bool(values["pinned"])
+    return Record(**values)
