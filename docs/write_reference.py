@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from typer import Context
+from typer.core import TyperCommand, TyperGroup
+
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by `make docs` from the program; change it there. -->"
 
@@ -66,35 +69,37 @@ def actions() -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """Every command with its options."""
-    import click
-
-    from mcp_server.cli import root_command
-
     yield from (NOTE, "", "# Commands", "")
     yield "Exit codes stand in [errors](../errors.md)."
-    root = root_command()
-
-    def walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
-        yield path, command
-        if isinstance(command, click.Group):
-            context = click.Context(command)
-            for name in command.list_commands(context):
-                inner = command.get_command(context, name)
-                if inner is not None and not inner.hidden:
-                    yield from walk(inner, f"{path} {name}")
-
-    for path, command in walk(root, "claudetools"):
+    for path, command in every_command():
         yield from ("", f"## {path}", "", (command.help or "").strip())
         options = [parameter for parameter in command.params if parameter.name != "help"]
         if options:
             yield from ("", "| option | meaning |", "|---|---|")
         for parameter in options:
-            if isinstance(parameter, click.Option):
+            meaning = cell(getattr(parameter, "help", None) or "")
+            if parameter.param_type_name == "option":
                 names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-                yield f"| {names} | {cell(parameter.help or '')} |"
+                yield f"| {names} | {meaning} |"
             else:
-                yield f"| `{parameter.human_readable_name}` | {cell(getattr(parameter, 'help', None) or '')} |"
+                yield f"| `{parameter.human_readable_name}` | {meaning} |"
     yield ""
+
+
+def every_command() -> Iterator[tuple[str, TyperCommand]]:
+    """What a person can type, and the command it leads to; groups before what they hold."""
+    from mcp_server.cli import root_command
+
+    def walk(command: TyperCommand | TyperGroup, path: str) -> Iterator[tuple[str, TyperCommand]]:
+        yield path, command
+        if hasattr(command, "list_commands"):
+            context = Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                if inner is not None and not inner.hidden:
+                    yield from walk(inner, f"{path} {name}")
+
+    yield from walk(root_command(), "claudetools")
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_every_action_that_the_program_writes_is_in_the_list() -> None:
 
     nouns = {action.partition(".")[0] for action in ACTIONS}
     pattern = re.compile(rf'"((?:{"|".join(sorted(nouns))})\.[a-z]+)"')
-    for file in (ROOT / "mcp_server").rglob("*.py"):
+    for file in (ROOT / "mcp_server/services").rglob("*.py"):
         for action in pattern.findall(file.read_text()):
             assert action in ACTIONS, f"{action} in {file.relative_to(ROOT)}"
 
