@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, RowMapping, and_, column, delete, func, insert, or_, select, table, text, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -76,6 +76,7 @@ class ContextRecord:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
+_full_text = table("context_terms", column("rowid"), column("rank"))
 _JSON = frozenset({"tags", "files", "commits", "struck", "provenance"})
 _COLUMNS = tuple(name for name in ContextRecord.__dataclass_fields__)
 _LISTED = (
@@ -133,13 +134,17 @@ class Context:
 
     def get(self, record_id: str) -> ContextRecord | None:
         """One record whole; None where there is none, or it was forgotten."""
-        row = self._connection.execute(
-            select(*(context_records.c[name] for name in _COLUMNS)).where(
-                context_records.c.record_id == record_id,
-                context_records.c.state == "active",
-            ),
-        ).one_or_none()
-        return _record(row._mapping) if row is not None else None
+        row = (
+            self._connection.execute(
+                select(*(context_records.c[name] for name in _COLUMNS)).where(
+                    context_records.c.record_id == record_id,
+                    context_records.c.state == "active",
+                ),
+            )
+            .mappings()
+            .one_or_none()
+        )
+        return _record(row) if row is not None else None
 
     def forget(self, record_id: str) -> bool:
         """Empties a record for good; a tombstone stays.  False where there is none."""
@@ -204,11 +209,11 @@ class Context:
             # Terms are letters and digits alone (domain.text.index_token); quoted, none is an operator.
             question = " OR ".join(f'"{token}"' for token in rarest)
             found = self._connection.execute(
-                text(
-                    "SELECT rowid FROM context_terms WHERE context_terms MATCH :question AND rowid IN "  # noqa: S608 - the inner query is compiled with bound parameters
-                    f"({wanted.compile(self._connection, compile_kwargs={'literal_binds': False})}) ORDER BY rank LIMIT :most",
-                ),
-                {"question": question, "most": most, **wanted.compile(self._connection).params},
+                select(_full_text.c.rowid)
+                .where(text("context_terms MATCH :question"), _full_text.c.rowid.in_(wanted))
+                .order_by(_full_text.c.rank)
+                .limit(most),
+                {"question": question},
             )
             numbers.update(dict.fromkeys(int(row[0]) for row in found))
         newest = (
@@ -225,7 +230,7 @@ class Context:
             .order_by(context_records.c.updated_us.desc(), context_records.c.number.desc())
             .limit(limit),
         )
-        return [_listed_record(row._mapping) for row in found]
+        return [_listed_record(row) for row in found.mappings()]
 
     def rarest(self, tokens: Sequence[str], most: int = QUESTION_TERMS) -> list[str]:
         """The rarest of a question's terms that any record holds, rarest first."""
@@ -290,7 +295,7 @@ class Context:
         found = self._connection.execute(
             select(*(context_records.c[name] for name in _LISTED)).where(context_records.c.number.in_(wanted)),
         )
-        return [_listed_record(row._mapping) for row in found]
+        return [_listed_record(row) for row in found.mappings()]
 
     def _index(self, number: int, terms: str) -> None:
         self._unindex(number)
@@ -322,13 +327,14 @@ class Context:
                 self._connection.execute(
                     maria.on_duplicate_key_update(documents=context_frequencies.c.documents + maria.inserted.documents),
                 )
-        if sign < 0:
-            self._connection.execute(
-                delete(context_frequencies).where(
-                    context_frequencies.c.documents <= 0,
-                    context_frequencies.c.term.not_in([_RECORDS, _PERSON, _REST]),
-                ),
-            )
+            if sign < 0:
+                self._connection.execute(
+                    delete(context_frequencies).where(
+                        context_frequencies.c.term.in_([row["term"] for row in part]),
+                        context_frequencies.c.documents <= 0,
+                        context_frequencies.c.term.not_in([_RECORDS, _PERSON, _REST]),
+                    ),
+                )
 
 
 def _tokens(terms: str) -> list[str]:
@@ -349,8 +355,8 @@ def _row(record: ContextRecord) -> dict[str, object]:
     return values
 
 
-def _record(row: Mapping[str, Any]) -> ContextRecord:
-    values = dict(row)
+def _record(row: RowMapping) -> ContextRecord:
+    values: dict[str, Any] = {str(name): value for name, value in row.items()}
     for name in ("tags", "files", "commits"):
         values[name] = tuple(json.loads(values[name] or "[]"))
     for name in ("struck", "provenance"):
@@ -360,8 +366,8 @@ def _record(row: Mapping[str, Any]) -> ContextRecord:
     return ContextRecord(**values)
 
 
-def _listed_record(row: Mapping[str, Any]) -> Record:
-    values = dict(row)
+def _listed_record(row: RowMapping) -> Record:
+    values: dict[str, Any] = {str(name): value for name, value in row.items()}
     values["files"] = tuple(json.loads(values["files"] or "[]"))
     values["pinned"] = bool(values["pinned"])
     return Record(**values)
