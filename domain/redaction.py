@@ -70,6 +70,11 @@ class Redactor:
             text = after
         return Struck(text, dict(sorted(counts.items())))
 
+    def strike_values(self, text: str) -> Struck:
+        """The text with the vault's values replaced and nothing else: for open fields, whose own form may look secret."""
+        counts: Counter[str] = Counter()
+        return Struck(self._strike_known(text, counts), dict(counts))
+
     def _strike_known(self, text: str, counts: Counter[str]) -> str:
         if self._matcher is None:
             return text
