@@ -297,6 +297,12 @@ class Context:
         )
         return [_listed_record(row) for row in found.mappings()]
 
+    def _number(self, record_id: str) -> int:
+        found = self._connection.execute(
+            select(context_records.c.number).where(context_records.c.record_id == record_id)
+        )
+        return int(found.scalar_one())
+
     def _index(self, number: int, terms: str) -> None:
         self._unindex(number)
         words = " ".join(_tokens(terms))
