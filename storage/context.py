@@ -115,9 +115,8 @@ class Context:
                 select(context_records).where(context_records.c.session_key == record.session_key).with_for_update(),
             ).one_or_none()
         if old is None:
-            number = int(
-                self._connection.execute(insert(context_records).values(**_row(record))).inserted_primary_key[0]
-            )
+            self._connection.execute(insert(context_records).values(**_row(record)))
+            number = self._number(record.record_id)
             self._index(number, record.terms)
             self._count(record.terms, record.person_length, record.rest_length, 1)
             return record.record_id
