@@ -347,9 +347,13 @@ run_tests() {
     exit $((checks != 0 ? checks : tests))
 }
 
-read_options "$@"
-case $mode in
-    setup) setup ;;
-    uninstall) uninstall ;;
-    test) if [ "$check" = yes ]; then setup; else run_tests; fi ;;
-esac
+main() {
+    read_options "$@"
+    case $mode in
+        setup) setup ;;
+        uninstall) uninstall ;;
+        test) if [ "$check" = yes ]; then setup; else run_tests; fi ;;
+    esac
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi
