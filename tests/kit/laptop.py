@@ -117,6 +117,14 @@ class Laptop:
         """Runs the command line of ClaudeTools as this person, from a terminal outside Claude Code."""
         return self.command(sys.executable, "-I", "-m", "mcp_server", *arguments, stdin=stdin, status=status)
 
+    def kept(self) -> dict[str, bytes]:
+        """Every file of the data directory but the keys: the database and its journal, spool, shelf, logs, notes."""
+        return {
+            str(path.relative_to(self.data)): path.read_bytes()
+            for path in self.data.rglob("*")
+            if path.is_file() and path.parent.name not in {"keys", "agents"}
+        }
+
     def command(self, *command: str, stdin: str = "", status: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Runs a program as this person.  Raises AssertionError with what it said when it ends otherwise than `status`."""
         ended = subprocess.run(

@@ -1,0 +1,185 @@
+"""What one session did reaches the next, however the first one ended; what is not asked about stays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kit.client import Conversation
+from tests.kit.laptop import Laptop, tool
+from tests.kit.model import Request, Turn, calls, says
+
+INTENT = "Move the checkout service to the billing gateway on port 9443 and keep the tests green"
+DECISION = "We decided: retries stay at three, because the gateway throttles the fourth"
+OUTCOME = "The checkout service now speaks to the billing gateway on port 9443, and the tests pass."
+ERROR = "ConnectionRefusedError: billing gateway refused port 8080"
+FAILING = f"python3 -c 'raise SystemExit(\"{ERROR}\")'"
+PASSING = "python3 -c 'print(\"12 passed\")'"
+
+
+def work(repository: Path) -> tuple[Turn, ...]:
+    """The model's side of a session that edits a file, fails, mends it, and hears a decision."""
+    file = str(repository / "checkout.py")
+    return (
+        calls("Read", file_path=file),
+        calls("Bash", command=FAILING, description="Try the gateway"),
+        calls("Edit", file_path=file, old_string="PORT = 8080", new_string="PORT = 9443"),
+        calls("Bash", command=PASSING, description="Run the tests"),
+        says(OUTCOME),
+        says("Understood: three retries."),
+    )
+
+
+def do_the_work(session: Conversation) -> None:
+    """The person's side of it."""
+    session.say(INTENT)
+    session.say(DECISION)
+
+
+def assert_knows_the_work(request: Request) -> None:
+    """The notes of a request hold what matters of that session."""
+    notes = request.notes
+    for what, fact in {
+        "intent": "billing gateway on port 9443 and keep the tests green",
+        "outcome": "now speaks to the billing gateway on port 9443",
+        "decision": "retries stay at three",
+        "file": "checkout.py",
+        "error": "billing gateway refused port 8080",
+    }.items():
+        assert fact in notes, f"the {what} did not reach the model; it was given:\n{notes}"
+
+
+@pytest.fixture
+def repository(laptop: Laptop) -> Path:
+    """A remote, cloned once."""
+    remote = laptop.remote("shop", {"checkout.py": "PORT = 8080\n", "README": "The shop.\n"})
+    return laptop.clone("shop", remote)
+
+
+@pytest.fixture
+def other_clone(laptop: Laptop, repository: Path) -> Path:
+    """A clone of the same remote in another folder, under another name."""
+    return laptop.clone("work/shop-again", laptop.root / "shop.git")
+
+
+def leave(laptop: Laptop, session: Conversation) -> None:
+    session.finish()
+    laptop.settle()
+
+
+def leave_and_come_back_at_once(laptop: Laptop, session: Conversation) -> None:
+    session.finish()
+
+
+def crash(laptop: Laptop, session: Conversation) -> None:
+    session.kill()
+
+
+@pytest.mark.parametrize("end", [leave, leave_and_come_back_at_once, crash], ids=["it left", "it just left", "kill -9"])
+def test_the_next_session_in_another_clone_knows_what_was_done(
+    laptop: Laptop, repository: Path, other_clone: Path, end: Callable[[Laptop, Conversation], None]
+):
+    with laptop.stream(*work(repository), cwd=repository) as session:
+        do_the_work(session)
+        end(laptop, session)
+    assert (repository / "checkout.py").read_text() == "PORT = 9443\n"
+
+    run = laptop.run("hello", says("hi"), cwd=other_clone)
+
+    assert_knows_the_work(run.first)
+
+
+def test_a_session_killed_within_a_turn_is_known_up_to_its_last_whole_turn(
+    laptop: Laptop, repository: Path, other_clone: Path
+):
+    with laptop.stream(
+        *work(repository), calls("Bash", command="sleep 60", description="Wait"), cwd=repository
+    ) as session:
+        do_the_work(session)
+        session.begin("now wait a minute, please")
+        session.wait(lambda event: event.get("type") == "assistant" and "sleep 60" in str(event))
+        session.kill()
+
+    run = laptop.run("hello", says("hi"), cwd=other_clone)
+
+    assert_knows_the_work(run.first)
+
+
+def test_after_a_clear_the_work_is_known(laptop: Laptop, repository: Path):
+    with laptop.stream(*work(repository), says("hi"), cwd=repository) as session:
+        do_the_work(session)
+        session.say("/clear")
+        session.say("hello")
+
+    before, after = laptop.model.main()[0], laptop.model.main()[-1]
+    assert before.session_id != after.session_id
+    assert_knows_the_work(after)
+
+
+def test_after_a_compaction_the_work_is_known(laptop: Laptop, repository: Path):
+    with laptop.stream(*work(repository), says("going on"), cwd=repository) as session:
+        do_the_work(session)
+        session.say("/compact")
+        session.say("go on")
+
+    assert [request.kind for request in laptop.requests].count("compact") == 1
+    assert_knows_the_work(laptop.model.main()[-1])
+
+
+def test_what_we_inject_is_not_recorded_again(laptop: Laptop, repository: Path, other_clone: Path):
+    with laptop.stream(*work(repository), cwd=repository) as session:
+        do_the_work(session)
+    laptop.settle()
+    laptop.run("What is the capital of France, by the way?", says("Paris."), cwd=other_clone)
+    laptop.settle()
+
+    run = laptop.run("hello", says("hi"), cwd=other_clone)
+
+    assert run.first.notes.count("retries stay at three") == 1
+
+
+def test_the_hooks_never_make_the_model_go_on(laptop: Laptop, repository: Path):
+    with laptop.stream(*work(repository), says("compacted"), cwd=repository) as session:
+        do_the_work(session)
+        session.say("/compact")
+        session.say("and now?")
+
+    compact = next(request for request in laptop.requests if request.kind == "compact")
+    assert "claudetools" not in compact.asked.lower()
+    # A turn that a hook prolonged would have been a request beyond the script, on which the laptop's end fails.
+
+
+def test_a_prompt_about_earlier_work_gets_it_and_another_gets_nothing(laptop: Laptop, repository: Path):
+    note = calls(
+        tool("context_save"),
+        kind="decision",
+        title="Invoices are archived in the Glacier bucket",
+        text="Old invoices go to the Glacier bucket named ledger-cold after ninety days; finance signed this off.",
+    )
+    with laptop.stream(note, says("kept"), cwd=repository) as session:
+        session.say("Please keep this decision about the archive of invoices")
+    laptop.settle()
+    for number in range(8):  # so many newer ones that the old note no longer stands in the block at the start
+        filler = f"Rename the helper number {number} of the warehouse importer and tidy its {'docstrings ' * 200}"
+        laptop.run(filler, says(f"Renamed helper {number}."), cwd=repository)
+    laptop.settle()
+
+    with laptop.stream(says("ninety days"), says("Bonjour"), cwd=repository) as session:
+        session.say("After how many days do old invoices go to the Glacier bucket?")
+        about = laptop.model.main()[-1]
+        session.say("Translate the sentence good morning to my neighbours into French")
+        unrelated = laptop.model.main()[-1]
+
+    told = prompt_notes(about)
+    assert len(told) == 1
+    assert "Invoices are archived in the Glacier bucket" in told[0]
+    assert len(told[0]) <= 700
+    assert prompt_notes(unrelated) == told, "an unrelated prompt was given something"
+
+
+def prompt_notes(request: Request) -> list[str]:
+    """What the prompt hook added, one item for each prompt that got something."""
+    mark = "UserPromptSubmit hook additional context:"
+    return [part.partition("\n\n# ")[0].strip() for part in request.notes.split(mark)[1:]]
