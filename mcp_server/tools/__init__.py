@@ -12,9 +12,21 @@ from typing import Any, TypeVar
 
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
-from pydantic import Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class Lean(BaseModel):
+    """An answer that leaves out what is empty: a model pays for every word of twenty credentials."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in whole(self).items() if value or not self._may_miss(name)}
+
+    @classmethod
+    def _may_miss(cls, name: str) -> bool:
+        return not cls.model_fields[name].is_required()
 
 
 class Toolbox:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mcp.server.mcpserver.tools import Tool
-from pydantic import BaseModel
-
 from mcp_server.answers import iso, micros
 from mcp_server.callers import Door
-from mcp_server.tools import Toolbox, about, one_of
+from mcp_server.tools import Lean, Toolbox, about, one_of
 
 if TYPE_CHECKING:
     from mcp_server.services.audit import EntryView
@@ -20,24 +18,24 @@ ACTION = about(
 SINCE = about("2027-01-31 or 2027-01-31T08:00Z")
 
 
-class Entry(BaseModel):
+class Entry(Lean):
     """One audit entry.  `verified` names the parts of who that were proved, `asserted` those that were only said."""
 
     entry: str
     at: str
     action: str
     outcome: str
-    subject: str
-    subject_type: str
-    purpose: str
+    subject: str = ""
+    subject_type: str = ""
+    purpose: str = ""
     actor: str
     actor_kind: str
-    owner: str
-    machine: str
-    session: str
-    verified: list[str]
-    asserted: list[str]
-    facts: dict[str, object]
+    owner: str = ""
+    machine: str = ""
+    session: str = ""
+    verified: list[str] = []
+    asserted: list[str] = []
+    facts: dict[str, object] = {}
 
     @classmethod
     def of(cls, it: EntryView) -> Entry:
@@ -61,11 +59,11 @@ class Entry(BaseModel):
         )
 
 
-class Entries(BaseModel):
+class Entries(Lean):
     """A page of entries, newest first; `next_cursor` is empty at the end."""
 
     items: list[Entry]
-    next_cursor: str
+    next_cursor: str = ""
 
 
 def offer(door: Door) -> list[Tool]:

@@ -14,7 +14,7 @@ from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import iso, micros
 from mcp_server.callers import Door
-from mcp_server.tools import Toolbox, about, one_of
+from mcp_server.tools import Lean, Toolbox, about, one_of
 
 if TYPE_CHECKING:
     from mcp_server.services.credentials import Changed as Change
@@ -34,30 +34,30 @@ OPENED = (
 )
 
 
-class Credential(BaseModel):
-    """A credential without its values."""
+class Credential(Lean):
+    """A credential without its values.  What is empty or false is left out."""
 
     reference: str
     type: str
     client: str
-    service: str
-    infrastructure: str
+    service: str = ""
+    infrastructure: str = ""
     service_name: str
-    username: str
-    external_url: str
-    ports: list[int]
-    tags: list[str]
-    fields: dict[str, str]
+    username: str = ""
+    external_url: str = ""
+    ports: list[int] = []
+    tags: list[str] = []
+    fields: dict[str, str] = {}
     secret_fields: list[str]
-    requires_vpn: bool
-    requires_2fa: bool
-    expires_at: str
-    expired: bool
-    rotate_every_days: int
-    rotation_due: bool
-    last_rotated_at: str
+    requires_vpn: bool = False
+    requires_2fa: bool = False
+    expires_at: str = ""
+    expired: bool = False
+    rotate_every_days: int = 0
+    rotation_due: bool = False
+    last_rotated_at: str = ""
     exposure: str
-    exposed: bool
+    exposed: bool = False
     state: str
     version: int
     revision: int
@@ -96,11 +96,11 @@ class Credential(BaseModel):
         )
 
 
-class Found(BaseModel):
+class Found(Lean):
     """A page of credentials; `next_cursor` is empty at the end."""
 
     items: list[Credential]
-    next_cursor: str
+    next_cursor: str = ""
     total: int
 
 
@@ -115,16 +115,16 @@ class Value(BaseModel):
     note: str
 
 
-class Changed(BaseModel):
+class Changed(Lean):
     """What a change left behind, and its audit entry."""
 
     credential: Credential
     version: int
     entry: str
-    generated: bool
-    exposed: bool
-    changed: list[str]
-    note: str
+    generated: bool = False
+    exposed: bool = False
+    changed: list[str] = []
+    note: str = ""
 
 
 def offer(door: Door) -> list[Tool]:
@@ -143,7 +143,8 @@ def offer(door: Door) -> list[Tool]:
     ) -> Found:
         """Find logins, passwords, API keys, tokens, SSH keys, certificates and connection strings in the vault.
 
-        Shows open fields only (user name, URL, ports, expiry, tags); no value is opened. Empty query lists all.
+        Shows open fields only (user name, URL, ports, expiry, tags); no value is opened. An empty query lists all.
+        What is empty or false is left out of an answer.
         """
         app, actor = door.enter()
         page = app.credentials.search(

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp.server.mcpserver.tools import Tool
-from pydantic import BaseModel
-
 from domain.registry import KINDS, RegistryItem
 from mcp_server.answers import iso
 from mcp_server.callers import Door
-from mcp_server.tools import Toolbox, about, one_of
+from mcp_server.tools import Lean, Toolbox, about, one_of
 
 
-class Item(BaseModel):
+class Item(Lean):
     """A client, service or infrastructure."""
 
     kind: str
@@ -21,8 +19,8 @@ class Item(BaseModel):
     name: str
     slug: str
     client: str
-    url: str
-    note: str
+    url: str = ""
+    note: str = ""
     updated_at: str
 
     @classmethod
@@ -40,11 +38,11 @@ class Item(BaseModel):
         )
 
 
-class Items(BaseModel):
+class Items(Lean):
     """A page of them; `next_cursor` is empty at the end."""
 
     items: list[Item]
-    next_cursor: str
+    next_cursor: str = ""
 
 
 def offer(door: Door) -> list[Tool]:

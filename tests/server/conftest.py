@@ -27,7 +27,9 @@ SERVE = "import sys; from pathlib import Path; from mcp_server.stdio import serv
 class Wire:
     """One server process, and what it said."""
 
-    def __init__(self, home: Path, script: str = SERVE, *, session: str = "", env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, script: str = SERVE, *, session: str = "", env: dict[str, str] | None = None
+    ) -> None:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("CLAUDE", "PYTHON"))}
         if session:
             clean["CLAUDE_CODE_SESSION_ID"] = session

@@ -155,8 +155,6 @@ async def test_an_answer_that_a_client_would_cut_is_refused_with_the_way_out(tmp
 
 
 async def test_an_error_with_the_form_of_a_group_is_told_too(tmp_path: Path, era: str) -> None:
-    told = await refused(
-        broken_server(tmp_path, ExceptionGroup(CANARY, [Conflict(CANARY)])), era, "registry_find", {}
-    )
+    told = await refused(broken_server(tmp_path, ExceptionGroup(CANARY, [Conflict(CANARY)])), era, "registry_find", {})
     assert told["code"] == "internal"
     assert CANARY not in json.dumps(told)
