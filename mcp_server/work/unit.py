@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from sqlalchemy import Connection
-from storage.context import ContextRecords
+from storage.context import Context
 from storage.incidents import Incidents
 
 from domain.actors import Actor, Subject
@@ -31,9 +31,9 @@ class RecordingUnit:
         self.now_us = now_us
 
     @cached_property
-    def context(self) -> ContextRecords:
+    def context(self) -> Context:
         """Context records."""
-        return ContextRecords(self._connection)
+        return Context(self._connection, self._guard)
 
 
 class Unit(RecordingUnit):

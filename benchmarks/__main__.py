@@ -1,0 +1,23 @@
+"""`python -m benchmarks [hooks|server|strongroom ...]`: all of them without a name."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import hooks, server, strongroom
+
+ROOMS = {"hooks": hooks.main, "server": server.main, "strongroom": strongroom.main}
+
+
+def main() -> None:
+    """Runs the named benchmarks, one after the other."""
+    names = sys.argv[1:] or list(ROOMS)
+    unknown = [name for name in names if name not in ROOMS]
+    if unknown:
+        sys.exit("no such benchmark; there are: " + ", ".join(ROOMS))
+    for name in names:
+        ROOMS[name]()
+
+
+if __name__ == "__main__":
+    main()
