@@ -25,6 +25,7 @@ bench: ## hooks, server and audited reveals, each beside its floor
 
 docs: ## write the reference pages from the program, then check that everything is documented
 	$(BIN)/python docs/write_reference.py
+	CLAUDETOOLS_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/server/test_docs.py
 	$(BIN)/python -m pytest -q tests/docs
 
 pins: ## resolve the newest versions that pyproject.toml allows and write requirements*.txt with their hashes

@@ -1,4 +1,7 @@
-"""Writes docs/reference from the program itself: `make docs`.  tests/docs checks that nothing changed since."""
+"""Writes docs/reference from the program itself: `make docs`.  tests/docs checks that nothing changed since.
+
+docs/tools.md is written by tests/server/test_docs.py, from the tools as a client sees them.
+"""
 
 from __future__ import annotations
 
@@ -15,45 +18,12 @@ NOTE = "<!-- Written by `make docs` from the program; change it there. -->"
 
 def pages() -> dict[str, str]:
     """File name to text, of every page."""
-    return {"tools.md": "\n".join(tools()), "actions.md": "\n".join(actions()), "commands.md": "\n".join(commands())}
+    return {"actions.md": "\n".join(actions()), "commands.md": "\n".join(commands())}
 
 
 def cell(text: object) -> str:
     """Text that stays inside one cell of a table."""
     return " ".join(str(text).split()).replace("|", "\\|")
-
-
-def tools() -> Iterator[str]:
-    """Every tool that Claude sees, and the one that only the hook calls."""
-    from mcp_server.callers import Door
-    from mcp_server.server import ToolServer
-
-    yield from (NOTE, "", "# Tools", "")
-    yield "What Claude can call. *Asks* means that Claude Code asks you each time, whatever you allowed before."
-    offered = ToolServer(Door(Path("/nonexistent"))).offered
-    for name, tool in sorted(offered.items()):
-        meta = tool.meta or {}
-        marks = {
-            "loaded from the start": "anthropic/alwaysLoad" in meta,
-            "asks": "anthropic/requiresUserInteraction" in meta,
-            "for the prompt hook, not for Claude": "ui" in meta,
-        }
-        yield from ("", f"## {name}", "")
-        marked = ", ".join(mark for mark, has in marks.items() if has)
-        yield f"*{tool.title}*{'; ' if marked else ''}{marked}"
-        yield from ("", tool.description or "")
-        properties = tool.parameters.get("properties", {})
-        if not properties:
-            continue
-        required = tool.parameters.get("required", [])
-        yield from ("", "| argument | type | meaning |", "|---|---|---|")
-        for argument, schema in properties.items():
-            meaning = cell(schema.get("description", ""))
-            if choices := schema.get("enum"):
-                meaning = f"{meaning}{'; ' if meaning else ''}one of {', '.join(f'`{choice}`' for choice in choices)}"
-            kind = f"{schema.get('type', '')}{', required' if argument in required else ''}"
-            yield f"| `{argument}` | {kind} | {meaning} |"
-    yield ""
 
 
 def actions() -> Iterator[str]:
