@@ -9,8 +9,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
-LOCK_WAIT_MS = 1500
-"""How long a statement waits for a lock; an act that cannot be recorded ends within 2 s."""
+LOCK_WAIT_MS = 1300
+"""How long a statement waits for another process's lock."""
+TURN_WAIT_MS = 600
+"""How long a thread waits for its turn among this process's writers.  Together under 2 s: the
+longest that an act which cannot be recorded may keep its caller waiting."""
 
 
 def open_engine(database_file: Path) -> Engine:
@@ -25,7 +28,7 @@ def open_engine(database_file: Path) -> Engine:
         creator=_connector(database_file),
         poolclass=QueuePool,
         pool_size=4,
-        max_overflow=12,
+        max_overflow=40,
         pool_timeout=2,
         hide_parameters=True,
     )

@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.errors import ClaudeToolsError, Conflict, Unavailable
-from storage.engine import LOCK_WAIT_MS
+from storage.engine import TURN_WAIT_MS
 
 _writers: weakref.WeakKeyDictionary[Engine, threading.Lock] = weakref.WeakKeyDictionary()
 _writers_lock = threading.Lock()
@@ -47,7 +47,7 @@ def begin(engine: Engine, *, write: bool) -> Iterator[Transaction]:
     """
     lock = _writer_lock(engine) if write else None
     # Threads of one process take turns here: SQLite's own waiting polls and starves.
-    if lock is not None and not lock.acquire(timeout=LOCK_WAIT_MS / 1000):
+    if lock is not None and not lock.acquire(timeout=TURN_WAIT_MS / 1000):
         raise Unavailable("the database is busy: another writer holds it", hint="try again")
     try:
         with told(), engine.connect().execution_options(claudetools_write=write) as connection:
