@@ -36,6 +36,7 @@ TEMPLATES = {
     "mcp.json": ".mcp.json",
     "SKILL.md": "skills/guide/SKILL.md",
     "README.md": "README.md",
+    "icon.png": ".claude-plugin/icon.png",
 }
 ENTRIES = {
     SETTINGS: (("enabledPlugins", PLUGIN_ID), ("extraKnownMarketplaces", MARKETPLACE), ("pluginConfigs", PLUGIN_ID)),
@@ -94,10 +95,10 @@ def rendered(home: Path) -> dict[str, bytes]:
     templates = resources.files("hooks") / "plugin"
     files: dict[str, bytes] = {}
     for name, target in TEMPLATES.items():
-        text = (templates / name).read_text(encoding="utf-8")
+        content = (templates / name).read_bytes()
         if name.endswith(".json"):
-            text = json.dumps(_filled(json.loads(text), words), indent=2, ensure_ascii=False) + "\n"
-        files[target] = text.encode()
+            content = (json.dumps(_filled(json.loads(content), words), indent=2, ensure_ascii=False) + "\n").encode()
+        files[target] = content
     return files
 
 
@@ -120,17 +121,17 @@ def write(home: Path, *, check: bool = False) -> Report:
     With `check`, only tell what would be written.
     """
     folder = plugin_folder(home)
-    stale = [name for name, content in rendered(home).items() if _content(folder / name) != content]
+    stale = {name: content for name, content in rendered(home).items() if _content(folder / name) != content}
     if not stale:
         return Report(changed=False, lines=(f"plugin: {folder} (unchanged)",))
     if check:
         return Report(changed=True, lines=(f"plugin: would write {folder}",))
-    for name in stale:
+    for name, content in stale.items():
         target = folder / name
         for place in reversed([target.parent, *target.parent.parents]):
             if place.is_relative_to(folder):
                 make_private_directory(place)
-        write_private(target, rendered(home)[name])
+        write_private(target, content)
     return Report(changed=True, lines=(f"plugin: written to {folder}",))
 
 

@@ -38,7 +38,7 @@ def test_no_template_word_is_left_and_odd_paths_stay_json(tmp_path: Path) -> Non
     plugin.write(odd)
     for file in (odd / "plugin").rglob("*"):
         if file.is_file():
-            assert "{{" not in file.read_text()
+            assert b"{{" not in file.read_bytes()
     assert command_lines(odd)["Stop"][0]["args"][-1] == str(odd / "hooks.json")
 
 
