@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Protocol, cast
 
 import ahocorasick_rs
@@ -32,6 +33,9 @@ class Rule:
     anchors: tuple[str, ...]
     expression: re.Pattern[str]
     back: int = 0
+    check: Callable[[str], bool] | None = None
+    whole: bool = False
+    """The group is what is checked, the whole match what is struck."""
 
 
 def _token(name: str, anchor: str | tuple[str, ...], expression: str, back: int = 0, *, fold: bool = False) -> Rule:
@@ -173,15 +177,219 @@ TOKENS: tuple[Rule, ...] = (
     _token("gitlab-token", "gl", _START + r"gl(?:pat|ptt|rt|cbt|dt|ft|soat|imt|agent|oas|ffct)-[A-Za-z0-9_=.-]{20,80}"),
 )
 
-# prefix_BODY and prefix-BODY tokens of vendors whose prefix says what they are; the body is checked for randomness.
-_PREFIXED = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"[a-z]{2,8}_(?:live|test|prod|sandbox|secret|key|pat|api|auth|sk|id|at|rt)_"
-    r"|(?:live|test|prod)_(?:auth|secret|sk|key|pk)_"
-    r"|(?:aio|odt|cfxk|shltm|flb|ion|hf|gsk|npm|nfp|rpa|nvapi|pplx|xai|phc|phx|lin|figd|dop|doo|dor|glsa|glc|ntn|secret|whsec|shpat|shpca|shppa|shpss|sntrys|sntryu|dckr|tfp|pul|rdme|vcp|vck|sl|exa|key|tok|token|api|apikey|pat|sk|rk|ak)_"
-    r"|(?:CFPAT|PMAK|ico|key|sk|ak|pat|token|secret|nvapi|pplx|dckr|dckr_pat|xkeysib|xsmtpsib|FLWSECK|EZAK|EZTK|dapi|pul|dt0c01|dt0s01)-"
-    r")([A-Za-z0-9_-]{16,120})(?![A-Za-z0-9])",
+# Vendors whose tokens are `prefix_BODY` or `prefix-BODY` without more structure; the body must look drawn at random.
+_PREFIXES = (
+    "aio_ odt_ cfxk_ shltm_ flb_ ion_ hf_ gsk_ npm_ nfp_ rpa_ nvapi- pplx- xai- phc_ phx_ lin_api_ figd_ dop_v1_ doo_v1_ dor_v1_ glsa_ glc_ ntn_ "
+    "secret_ whsec_ shpat_ shpca_ shppa_ shpss_ sntrys_ sntryu_ dckr_pat_ dckr_oat_ tfp_ pul- rdme_ vcp_ vck_ exa_ ramp_id_ ramp_sec_ cfpat- "
+    "pmak- ico- ico_ xkeysib- xsmtpsib- flwseck- ezak ezt dapi storecove_ django-insecure- aik_client_ aik_secret_ sk_live_ sk_test_ pk_live_ pk_test_ "
+    "rk_live_ rk_test_ ak_live_ ak_test_ live_auth_ test_auth_ live_sk_ test_sk_ _live_ _test_ _prod_ tkn.v1_ sl. hvs. hvb. .atlasv1. cli_"
+).split()
+_PREFIXED = (
+    Rule(
+        "prefixed-token",
+        tuple(each for each in _PREFIXES if not each.startswith("_")),
+        re.compile(_START + r"[A-Za-z][A-Za-z0-9]{1,9}(?:[_.-][a-z0-9]{1,8}){0,2}?[_.-]?([A-Za-z0-9_+=-]{16,200})"),
+        check=lambda word: random(word),
+        whole=True,
+    ),
+    Rule(
+        "prefixed-token",
+        tuple(each for each in _PREFIXES if each.startswith("_")),
+        re.compile(_START + r"[A-Za-z]{2,10}_(?:live|test|prod)_([A-Za-z0-9_+=-]{16,200})"),
+        10,
+        check=lambda word: random(word),
+        whole=True,
+    ),
 )
+
+
+def random(word: str, shortest: int = 16) -> bool:
+    """Whether a word looks drawn at random rather than written: digits, letters and cases in quick change."""
+    if len(word) < shortest or entropy(word) < 3.0:  # noqa: PLR2004  a run, a counter, a pattern
+        return False
+    kinds = [_kind(c) for c in word]
+    changes = sum(a != b for a, b in pairwise(kinds))
+    if 0 not in kinds:  # without a digit only a wild mixture of cases is not words in camel case
+        return changes * 2 >= len(word) and 3 not in kinds  # noqa: PLR2004
+    return changes * 6 >= len(word) and len(set(kinds)) > 1
+
+
+def _kind(character: str) -> int:
+    return 0 if character.isdigit() else 1 if character.islower() else 2 if character.isupper() else 3
+
+
+# Names to which a credential is assigned.
+_NAMES = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|private|auth|account|app|client|consumer|encryption|signing|master|session|shared|storage|service|license|licence|subscription|webhook|admin|public|site)[ _.-]?key"
+    r"|credentials?|creds|bearer|auth|key|private|access|apikey|sid"
+)
+_ASSIGNED = (
+    # name = "value", name: value, name => value, <name>value</name>, --name value, "name": "value"
+    Rule(
+        "assigned-secret",
+        (
+            "password",
+            "passwd",
+            "passphrase",
+            "pwd",
+            "secret",
+            "token",
+            "key",
+            "credential",
+            "creds",
+            "auth",
+            "private",
+            "access",
+            "bearer",
+        ),
+        re.compile(
+            r"(?:"
+            + _NAMES
+            + r")[A-Za-z0-9_.-]{0,24}[\"'`\])>]{0,3}[ \t]{0,4}(?:=>|:=|==?|:|,|\|)?\s{0,4}[\"'`(\[]{0,2}"
+            r"([^\s\"'`<>,;(){}\[\]|]{16,400})",
+            re.IGNORECASE,
+        ),
+        check=lambda word: _random_enough(word),
+    ),
+    Rule(
+        "assigned-password",
+        ("pass", "pwd", "secret"),
+        re.compile(
+            r"(?:pass(?:word|wd|phrase|code)|(?<=[_-])pass|pass(?=[\"']?=)|pwd|secret)[A-Za-z0-9_.-]{0,16}[\"'`\]]{0,2}[ \t]{0,4}(?:=>|:=|=|:)[ \t]{0,4}"
+            r"(?:\"([^\s\"]{6,200})\"|'([^\s']{6,200})'|`([^\s`]{6,200})`|([^\s\"'`<>,;(){}\[\]|$]{6,200}))",
+            re.IGNORECASE,
+        ),
+        check=lambda word: _like_a_password(word),
+    ),
+)
+# Where the place alone says that the value is secret.
+_PLACES = (
+    Rule(
+        "authorization-header",
+        ("authorization", "x-api-key", "x-auth-token", "private-token", "x-vault-token"),
+        re.compile(
+            r"(?:(?:proxy-)?authorization|x-api-key|x-auth-token|private-token|x-vault-token)[\"']?[ \t]{0,4}[:=,][ \t]{0,4}[\"']?"
+            r"(?:(?:bearer|basic|token|digest|apikey|api-key|negotiate|bot|key|splunk|aws4-hmac-sha256)[ \t]{1,4})?"
+            r"([A-Za-z0-9._~+/=:!@#%^&*-]{8,4000})",
+            re.IGNORECASE,
+        ),
+        check=lambda word: not _PLACEHOLDER.search(word) and not word.isalpha(),
+    ),
+    Rule(
+        "bearer-token",
+        ("bearer ",),
+        re.compile(r"bearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,4000})", re.IGNORECASE),
+        check=lambda word: not _PLACEHOLDER.search(word) and random(word),
+    ),
+    Rule(
+        "cookie-header",
+        ("cookie:", 'cookie":'),
+        re.compile(r"\b(?:set-)?cookie\"?:[ \t]{0,4}\"?([^\s=;,\"']{1,100}=[^\r\n\"']{8,4000})", re.IGNORECASE),
+        check=lambda word: any(random(part) for part in re.split(r"[;=,\s]", word)),
+    ),
+    # RFC 3986, 3.2.1: user information with a password
+    Rule(
+        "url-password",
+        ("://",),
+        re.compile(r"://[^\s/:@\"'`<>?#]{0,128}:([^\s/@\"'`<>]{3,256})@[A-Za-z0-9\[]"),
+        check=lambda word: (
+            not _PLACEHOLDER.search(word) and not re.fullmatch(r"(?i)pass(?:word)?|pwd|secret|token|pw", word)
+        ),
+    ),
+    Rule(
+        "url-parameter",
+        tuple(
+            f"{lead}{name}="
+            for lead in "?&"
+            for name in (
+                "access_token",
+                "token",
+                "api_key",
+                "apikey",
+                "key",
+                "sig",
+                "signature",
+                "password",
+                "secret",
+                "client_secret",
+                "auth",
+                "code",
+                "refresh_token",
+                "x-amz-signature",
+                "x-amz-security-token",
+            )
+        ),
+        re.compile(r"[?&][A-Za-z_-]{2,24}=([^\s&\"'`<>#,]{8,2000})"),
+        check=lambda word: not _PLACEHOLDER.search(word) and (random(word, 12) or _like_a_password(word)),
+    ),
+    Rule(
+        "command-line-password",
+        (
+            "--password",
+            "--pass",
+            "--token",
+            "--secret",
+            "--api-key",
+            "--apikey",
+            "--auth",
+            "sshpass -p",
+            "-password",
+            "-passphrase",
+            "--passphrase",
+        ),
+        re.compile(
+            r"(?:--?(?:password|passphrase|pass|token|secret|api-?key|auth(?:-token)?)(?:=|[ \t]{1,4})|sshpass -p[ \t]{0,4})[\"']?([^\s\"'`<>|;&$()-][^\s\"'`<>|;&()]{5,200})",
+            re.IGNORECASE,
+        ),
+        check=lambda word: _like_a_password(word),
+    ),
+    Rule(
+        "command-line-password",
+        ("curl ", "wget "),
+        re.compile(
+            r"(?:curl|wget)[^\n]{0,300}?[ \t](?:-u|--user|--proxy-user)[ \t=]{0,2}[\"']?[^\s:\"'$]{1,80}:([^\s\"'$<>]{3,200})"
+        ),
+        check=lambda word: not _PLACEHOLDER.search(word),
+    ),
+    Rule(
+        "command-line-password",
+        ("mysql", "mariadb", "psexec"),
+        re.compile(
+            r"(?:(?:mysql|mariadb)[a-z]{0,6}[^\n|;]{0,200}?[ \t]-p([^\s\"'$<>-][^\s\"'$<>]{5,100})|psexec[^\n]{0,200}?[ \t]-p[ \t]{1,4}([^\s%$<>]{4,100}))",
+            re.IGNORECASE,
+        ),
+        check=lambda word: not _PLACEHOLDER.search(word),
+    ),
+)
+_PLACEHOLDER = re.compile(
+    r"(?i)x{4,}|\*{3,}|\.{3,}|<[^>]*>|\$\{|\{\{|%\(|your|example|changeme|redacted|placeholder|dummy|secret:|^\$|^%|^null$|^none$|^true$|^false$|struck:"
+)
+_CODE = re.compile(
+    r"^[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::|->)[A-Za-z_][A-Za-z0-9_]*)+$|^[a-z_]+$|^[A-Z_]+$|^(?:[a-z]+[A-Z][a-z]+)+$|^(?:[A-Z][a-z]+)+$|://|^[.~]{0,2}/|/[a-z][a-z_.-]{2,}/|/[a-z_-]{3,}$|\\[A-Za-z.]|:[0-9]+:|^[a-z]+(?:[,/:][a-z0-9]+)+$"
+)
+_HEX = re.compile(r"^(?:0x)?[0-9a-fA-F-]{16,}$")
+
+
+def _random_enough(word: str) -> bool:
+    """For a value beside a telling name: no placeholder, no path, no expression, and not all of one kind."""
+    if _PLACEHOLDER.search(word) or _CODE.search(word):
+        return False
+    word = word.rstrip("=")
+    if random(word):
+        return True
+    # One long run of letters and digits is no name that people give to things.
+    digits = sum(map(str.isdigit, word))
+    solid = word.isascii() and word.isalnum() and len(word) >= 20 and entropy(word) >= 3.0  # noqa: PLR2004
+    return solid and (digits > 2 or (len(word) >= 24 and (word.islower() or word.isupper())))  # noqa: PLR2004
+
+
+def _like_a_password(word: str) -> bool:
+    if _PLACEHOLDER.search(word) or _CODE.search(word):
+        return False
+    kinds = {_kind(c) for c in word}
+    return len(kinds) > 2 or (
+        len(kinds) == 2 and (0 in kinds or 3 in kinds) and not word.replace("_", "").replace("-", "").isalpha()
+    )
 
 
 _AHEAD = 500  # characters after its anchor in which a rule that looks back may end
@@ -201,14 +409,17 @@ def find(text: str, *, engine: bool = True) -> Iterator[Found]:
             )
             if match is None or (rule.back and match.start() > start):
                 continue
-            group = 1 if rule.expression.groups else 0
+            group = match.lastindex or 0
+            if rule.check is not None and not rule.check(match.group(group)):
+                continue
             done[place] = match.end()
-            yield match.start(group), match.end(group), rule.name
+            start_at, end_at = match.span(0 if rule.whole else group)
+            yield start_at, end_at, rule.name
     if engine:
         yield from _engine(text)
 
 
-_ALL = TOKENS
+_ALL = (*TOKENS, *_PREFIXED, *_ASSIGNED, *_PLACES)
 
 
 @cache

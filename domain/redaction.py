@@ -61,7 +61,7 @@ class Redactor:
         text = self._strike_known(text, counts)
         text = _strike(text, list(_private(text)), counts)
         for _ in range(_ROUNDS):
-            spans = list(formats.find(text, engine=self._engine))
+            spans = list(formats.find(_KEPT.sub(_blank, text), engine=self._engine))
             after = _strike(text, spans, counts)
             # A new reference or mark can complete a value that the escapes around it hid.
             after = self._strike_known(after, counts) if after != text else after
@@ -93,6 +93,11 @@ class Redactor:
             counts[VAULT] += 1
             at = span.end
         return "".join([*parts, text[at:]])
+
+
+def _blank(mark: re.Match[str]) -> str:
+    """A mark is nobody's value and nobody's name."""
+    return ";" * len(mark.group())
 
 
 def _private(text: str) -> Iterator[tuple[int, int, str]]:
