@@ -16,9 +16,9 @@ FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by `make docs` from the program; change it there. -->"
 
 
-def pages() -> dict[str, str]:
-    """File name to text, of every page."""
-    return {"actions.md": "\n".join(actions()), "commands.md": "\n".join(commands())}
+def page(name: str) -> str:
+    """The text of one of `PAGES`."""
+    return "\n".join(PAGES[name]())
 
 
 def cell(text: object) -> str:
@@ -72,11 +72,14 @@ def every_command() -> Iterator[tuple[str, TyperCommand]]:
     yield from walk(root_command(), "claudetools")
 
 
+PAGES = {"actions.md": actions, "commands.md": commands}
+
+
 def main() -> None:
     """Write the pages that changed."""
     FOLDER.mkdir(exist_ok=True)
-    for name, text in pages().items():
-        file = FOLDER / name
+    for name in PAGES:
+        file, text = FOLDER / name, page(name)
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
             print(f"wrote {file}")
