@@ -37,15 +37,12 @@ def guarded_rows(connection: Connection, guard: Guard) -> Iterator[Finding]:
     """Every guarded row that was modified, rolled back, or is missing."""
     for table, subject_type, key in GUARDED:
         entry = audit_entries.c
-        logged: dict[str, int] = dict(
-            connection.execute(
-                select(entry.subject_id, func.max(entry.subject_revision))
-                .where(entry.subject_type == subject_type, entry.subject_revision.is_not(None))
-                .group_by(entry.subject_id)
-            )
-            .tuples()
-            .all()
+        newest = connection.execute(
+            select(entry.subject_id, func.max(entry.subject_revision))
+            .where(entry.subject_type == subject_type, entry.subject_revision.is_not(None))
+            .group_by(entry.subject_id)
         )
+        logged: dict[str, int] = {subject: revision for subject, revision in newest}  # noqa: C416  # rows, not pairs
         for row in connection.execute(select(table)).mappings():
             where = f"{subject_type} {row[key]}"
             if "reference" in row:
