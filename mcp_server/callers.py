@@ -94,13 +94,22 @@ class Door:
             self.cwd = cwd
 
     def enter(self) -> Caller:
-        """The app and the proven actor.  Asks for the agent's status each time, so that revoking works at once.
+        """The app and the proven actor.  Every service asks again whether he is still let in, so that revoking works at once.
 
         Raises what building the app or proving the agent raises: Invalid or Unavailable where something is missing or
         down, Unauthenticated or Denied where the agent is not, or no longer, one of ours.
         """
         app = self.app()
         return Caller(app, app.identity.actor(self._valid_token(app), session_id=self.session_id))
+
+    def admitted(self) -> Caller:
+        """The same, after the vault itself was asked whether this actor is still let in.
+
+        For what reaches no service that would ask.  Raises Denied for a revoked agent, Unavailable without a database.
+        """
+        caller = self.enter()
+        with caller.app.work.reading(caller.actor):
+            return caller
 
     def app(self, *, patience_s: float = 30.0) -> App:
         """The app, built now where it is not yet.  Raises Unavailable when another thread needs longer than the patience."""

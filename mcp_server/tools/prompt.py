@@ -43,7 +43,7 @@ def offer(door: Door) -> list[Tool]:
 def recalled(door: Door, session_id: str, prompt: str, cwd: str) -> str:
     """The text to add; nothing where anything fails: a prompt is never held up."""
     try:
-        app, _ = door.enter()
+        app, _ = door.admitted()
         return app.context.prompt(session_id, prompt, cwd)
     except Exception:  # noqa: BLE001 - `status` and every other tool tell what is wrong
         return ""

@@ -45,7 +45,7 @@ def offer(door: Door) -> list[Tool]:
         answer = Status(ok=False, version=__version__, session_id=door.session_id)
         try:
             answer.notes_waiting = count(door.settings().spool_dir)
-            _, actor = door.enter()
+            _, actor = door.admitted()
             answer.agent, answer.owner, answer.machine = actor.name, actor.owner_name, actor.machine_name
             answer.tier, answer.ok = actor.tier, True
         except Exception as error:  # noqa: BLE001 - telling what is wrong is this tool's answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from domain.actors import Actor
+from domain.plain import Plain
+from mcp_server.bootstrap import App, build
+from mcp_server.bootstrap.installation import Wanted, create, person_actor
+from mcp_server.config import load_settings
 
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -147,3 +154,43 @@ def open_wire(wires: list[Wire]):
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vault with one person and one agent, made once."""
+    home = tmp_path_factory.mktemp("installed") / "home"
+    wanted = Wanted(
+        home=home,
+        person="ann",
+        machine="desk",
+        password=lambda: Plain(PASSWORD),
+        deliver=lambda _key: None,
+    )
+    create(wanted, lambda _step: None)
+    return home
+
+
+@pytest.fixture
+def home(installed: Path, tmp_path: Path) -> Path:
+    """A vault of this test's own."""
+    place = tmp_path / "home"
+    shutil.copytree(installed, place)
+    return place
+
+
+@pytest.fixture
+def vault(home: Path) -> Iterator[App]:
+    """The services over the test's vault, for looking and for acting as its person."""
+    app = build(load_settings(home))
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def owner(vault: App) -> Actor:
+    """The person of the vault."""
+    return person_actor(vault, "ann")

@@ -35,6 +35,14 @@ def log_file(tmp_path: Path) -> Path:
     root.setLevel(level)
 
 
+def logged(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def mode_of(file: Path) -> int:
+    return file.stat().st_mode & 0o777
+
+
 def broken_server(home: Path, error: BaseException) -> ToolServer:
     """A server whose `registry_find` raises, with a value in a local variable and in the message."""
     server = ToolServer(Door(home))
@@ -100,7 +108,7 @@ async def test_a_canary_in_every_argument_of_every_tool_beside_a_malformed_one_n
         for name, tool in server.offered.items():
             properties = tool.parameters["properties"]
             texts = {key: CANARY for key, part in properties.items() if part.get("type") == "string"}
-            every = {key: f'{{"k":"{CANARY}"}}' for key in properties}
+            every = dict.fromkeys(properties, f'{{"k":"{CANARY}"}}')
             objects = {key: {"type": CANARY, CANARY: 1} for key in properties}
             for arguments in ({**texts, "stranger": CANARY}, {**every, CANARY: 1}, objects, {**texts, "no": {}}):
                 if not arguments or (arguments is objects and not properties):
@@ -110,7 +118,7 @@ async def test_a_canary_in_every_argument_of_every_tool_beside_a_malformed_one_n
                 seen.append(result.model_dump_json())
     told = "".join(seen) + "".join(capfd.readouterr())
     assert CANARY not in told
-    assert CANARY not in (log_file.read_text() if log_file.exists() else "")
+    assert CANARY not in logged(log_file)
 
 
 async def test_our_errors_are_told_by_the_table(tmp_path: Path, era: str) -> None:
@@ -137,13 +145,13 @@ async def test_any_other_error_is_an_id_that_leads_to_a_traceback_without_values
         told = await refused(broken_server(tmp_path, error), era, "registry_find", {})
     assert told["code"] == "internal"
     assert CANARY not in told["whole"] + "".join(capfd.readouterr())
-    log = log_file.read_text()
+    log = logged(log_file)
     assert CANARY not in log
     assert told["error_id"] in log
     assert "builtins.RuntimeError" in log
     assert "builtins.KeyError" in log
     assert "in fail" in log
-    assert log_file.stat().st_mode & 0o777 == 0o600
+    assert mode_of(log_file) == 0o600
 
 
 async def test_an_answer_that_a_client_would_cut_is_refused_with_the_way_out(tmp_path: Path, era: str) -> None:
