@@ -153,6 +153,8 @@ class Incidents:
             )
             items = tuple(Summary(one, *unit.incidents.names(one)) for one in found[:limit])
             unit.note(found=len(items))
+        if actor.kind != "person":
+            items = tuple(replace(one, incident=_fenced(one.incident)) for one in items)
         more = ""
         if len(found) > limit:
             more = make_cursor(items[-1].incident.opened_us, items[-1].incident.incident_id)
@@ -501,16 +503,19 @@ def _shown(actor: Actor, whole: Whole) -> Whole:
     """For a person as it is; for an agent with every text from outside inside a fence."""
     if actor.kind == "person":
         return whole
-    incident = whole.incident
     return replace(
         whole,
-        incident=replace(
-            incident,
-            description=fence(incident.description),
-            findings=fence(incident.findings),
-            root_cause=fence(incident.root_cause),
-            remediation=fence(incident.remediation),
-        ),
+        incident=_fenced(whole.incident),
         timeline=tuple(replace(entry, text=fence(entry.text)) for entry in whole.timeline),
         indicators=tuple(replace(one, note=fence(one.note)) for one in whole.indicators),
+    )
+
+
+def _fenced(incident: Incident) -> Incident:
+    return replace(
+        incident,
+        description=fence(incident.description),
+        findings=fence(incident.findings),
+        root_cause=fence(incident.root_cause),
+        remediation=fence(incident.remediation),
     )
