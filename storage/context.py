@@ -13,67 +13,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, column, delete, func, insert, or_, select, table, text, update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from domain.context import ContextRecord
 from domain.recall import Record, Statistics
 from storage.guard import Guard
 from storage.schema import context_frequencies, context_records
 
-SESSION = "session"
-NOTE_KINDS = ("decision", "fact", "todo", "warning")
 CANDIDATES = 50
 NEWEST = 20
 QUESTION_TERMS = 12
 _RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
 _BATCH = 400
-
-
-@dataclass(frozen=True, slots=True)
-class ContextRecord:
-    """A record whole, as it is written and read.
-
-    `session_key` is "" for a note.  `terms` is in the form of `domain.recall.term_counts`.
-    `provenance` says of each part whose words they are: person, claude, tool, facts.
-    """
-
-    record_id: str
-    kind: str
-    title: str
-    digest: str
-    created_us: int
-    updated_us: int
-    session_key: str = ""
-    project: str = ""
-    project_name: str = ""
-    client: str = ""
-    branch: str = ""
-    machine_id: str = ""
-    machine_name: str = ""
-    agent_id: str = ""
-    session_id: str = ""
-    owner_id: str = ""
-    owner_name: str = ""
-    outcome: str = ""
-    pinned: bool = False
-    superseded_by: str = ""
-    transcript_size: int = 0
-    raw_tokens: int = 0
-    digest_tokens: int = 0
-    person_length: int = 0
-    rest_length: int = 0
-    terms: str = field(default="", repr=False)
-    body_person: str = field(default="", repr=False)
-    body_rest: str = field(default="", repr=False)
-    tags: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    commits: tuple[str, ...] = ()
-    struck: Mapping[str, int] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
 
 
 _full_text = table("context_terms", column("rowid"), column("rank"))

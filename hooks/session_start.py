@@ -1,0 +1,128 @@
+"""SessionStart: tell the session what earlier ones of its project left.
+
+Reads the newest records from the database in a thread; at the deadline, or where the database
+cannot be read, the shelf's last good block is told instead, dated.  Never an error, never a longer
+wait: what comes late is told with the first prompt, by the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+
+from domain.recall import FENCE, Place, Record, date, newest, pack
+from hooks import project, shelf
+from hooks.event import Event, Settings
+from hooks.files import log_trouble, now_us, take_trouble
+
+_LINES = {"startup": 12, "clear": 12, "compact": 8, "resume": 4, "fork": 4}
+_DIGESTS = {"startup": 3, "clear": 3, "compact": 2, "resume": 0, "fork": 0}
+
+
+class _Reading:
+    """What the reading thread found: records, or the error that kept it from reading."""
+
+    __slots__ = ("error", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Record] | None = None
+        self.error: BaseException | None = None
+
+
+def run(event: Event, settings: Settings) -> None:
+    """Print the block for a session that starts, resumes, was cleared or compacted.  Raises OSError."""
+    if event.agent_id:
+        return
+    place = project.identify(event.folder, settings.machine_id)
+    client = project.client_of(settings.home, event.folder, event.session_id)
+    reading = _Reading()
+    reader = threading.Thread(target=_read, args=(reading, settings, place.project_id, client), daemon=True)
+    reader.start()
+    seen = _seen(event, settings, place.project_id, client)
+    reader.join(settings.deadline_ms / 1000)
+    if reading.records is None:
+        block = _old(settings, place, reading.error)
+        if reading.error is not None:
+            log_trouble(settings.home, event.name, reading.error)
+    else:
+        block = _new(event, settings, place, client, seen, reading.records)
+    trouble = take_trouble(settings.home)
+    if block or trouble:
+        _print(block, trouble and f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}")
+    shelf.write_seen(settings.home, event.session_id, seen)
+
+
+def _read(reading: _Reading, settings: Settings, project_id: str, client: str) -> None:
+    try:
+        from storage import direct
+
+        reading.records = direct.newest(settings.database, project=project_id, client=client)
+    except BaseException as error:
+        reading.error = error
+
+
+def _seen(event: Event, settings: Settings, project_id: str, client: str) -> shelf.Seen:
+    """What this session was told and still has before it: nothing, but for a session that goes on."""
+    known = shelf.read_seen(settings.home, event.session_id) if event.source in ("resume", "compact") else None
+    seen = known or shelf.Seen({})
+    if event.source == "compact":
+        # What was told before is gone from the conversation, or shortened.
+        seen.stamps.clear()
+    seen.project, seen.folder, seen.client = project_id, event.folder, client
+    seen.transcript_path = event.transcript_path
+    return seen
+
+
+def _new(
+    event: Event,
+    settings: Settings,
+    place: project.Project,
+    client: str,
+    seen: shelf.Seen,
+    records: list[Record],
+) -> str:
+    here = Place(project=place.project_id, client=client, branch=place.branch, owner_id=settings.owner_id)
+    told = [
+        record
+        for record in records
+        if record.session_id != event.session_id and not seen.has(record.record_id, record.updated_us)
+    ]
+    source = event.source if event.source in _LINES else "startup"
+    block, packed = pack(
+        newest(told, here, now_us()),
+        here,
+        settings.block_characters,
+        name=place.name,
+        lines=_LINES[source],
+        digests=_DIGESTS[source],
+    )
+    for record in packed:
+        seen.add(record.record_id, record.updated_us)
+    if block and source in ("startup", "clear"):
+        shelf.put_on_shelf(settings.home, place.project_id, block)
+    return block
+
+
+def _old(settings: Settings, place: project.Project, error: BaseException | None) -> str:
+    """The shelf's block with its date, where the database did not answer."""
+    block, at_us = shelf.from_shelf(settings.home, place.project_id)
+    if not block:
+        return ""
+    reason = "could not be read" if error is not None else "did not answer in time"
+    notice = f"The memory's database {reason}; this is what was known on {date(at_us)} UTC."
+    head, line, rest = block.partition("\n")
+    whole = f"{head}{line}{notice}\n{rest}" if head.startswith(f"<{FENCE}") else f"{notice}\n{block}"
+    return whole if len(whole) <= settings.block_characters + len(notice) + 1 else ""
+
+
+def _print(block: str, message: str) -> None:
+    answer: dict[str, object] = {}
+    if block:
+        answer["hookSpecificOutput"] = {"hookEventName": "SessionStart", "additionalContext": block}
+    if message:
+        answer["systemMessage"] = message
+    data = json.dumps(answer).encode() + b"\n"
+    while data:
+        data = data[os.write(sys.stdout.fileno(), data) :]

@@ -1,0 +1,121 @@
+"""The shelf: the last good block of each project, for when the database does not answer in time.
+
+And what each session has been given already, so that nothing is told twice.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hooks.event import is_session_id
+from hooks.files import now_us, number_of, read_object, remove, text_of, write_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHELF = "shelf"
+SEEN = "seen"
+_MOST_SEEN = 400
+_KEPT_US = 14 * 86_400_000_000
+
+
+class Seen:
+    """What a session was given: record ids with the time stamps of what was told, and where the session is."""
+
+    __slots__ = ("client", "folder", "project", "prompted", "session_id", "stamps", "transcript_path")
+
+    def __init__(self, said: dict[str, object]) -> None:
+        stamps = said.get("stamps")
+        self.stamps: dict[str, int] = (
+            {key: value for key, value in stamps.items() if isinstance(value, int)} if isinstance(stamps, dict) else {}
+        )
+        self.project = text_of(said, "project")
+        self.folder = text_of(said, "folder")
+        self.client = text_of(said, "client")
+        # Where the session can be read from, should none of its hooks ever leave a note.
+        self.session_id = text_of(said, "session_id")
+        self.transcript_path = text_of(said, "transcript_path")
+        # Whether its first prompt was answered.
+        self.prompted = said.get("prompted") is True
+
+    def has(self, record_id: str, updated_us: int) -> bool:
+        """Whether this state of a record was told already."""
+        return self.stamps.get(record_id, -1) >= updated_us
+
+    def add(self, record_id: str, updated_us: int) -> None:
+        """Note that a record was told."""
+        self.stamps.pop(record_id, None)
+        self.stamps[record_id] = updated_us
+        while len(self.stamps) > _MOST_SEEN:
+            self.stamps.pop(next(iter(self.stamps)))
+
+
+def put_on_shelf(home: str, project: str, text: str) -> None:
+    """Keep a block for a project.  Raises OSError."""
+    write_object(os.path.join(home, SHELF, f"{project}.json"), {"text": text, "at_us": now_us()})
+
+
+def from_shelf(home: str, project: str) -> tuple[str, int]:
+    """The last good block of a project and when it was made; ("", 0) for none."""
+    said = read_object(os.path.join(home, SHELF, f"{project}.json"))
+    return (text_of(said, "text"), number_of(said, "at_us"))
+
+
+def read_seen(home: str, session_id: str) -> Seen | None:
+    """What a session was given; None where nothing is known of it."""
+    if not is_session_id(session_id):
+        return None
+    said = read_object(os.path.join(home, SEEN, f"{session_id}.json"))
+    return Seen(said) if said else None
+
+
+def write_seen(home: str, session_id: str, seen: Seen) -> None:
+    """Keep what a session was given.  Raises OSError."""
+    if not is_session_id(session_id):
+        return
+    write_object(
+        os.path.join(home, SEEN, f"{session_id}.json"),
+        {
+            "at_us": now_us(),
+            "client": seen.client,
+            "folder": seen.folder,
+            "project": seen.project,
+            "prompted": seen.prompted,
+            "session_id": session_id,
+            "stamps": dict(seen.stamps),
+            "transcript_path": seen.transcript_path,
+        },
+    )
+
+
+def sessions(home: str) -> Iterator[Seen]:
+    """Every session that something is known of; those of more than two weeks ago are dropped."""
+    folder = os.path.join(home, SEEN)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        said = read_object(path)
+        if now_us() - number_of(said, "at_us") > _KEPT_US:
+            remove(path)
+        elif name == f"{text_of(said, 'session_id')}.json":
+            yield Seen(said)
+
+
+def take_off_shelves(home: str, record_id: str) -> None:
+    """Remove every kept block that tells of a record.  Never raises."""
+    folder = os.path.join(home, SHELF)
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        if record_id in text_of(read_object(path), "text"):
+            try:
+                os.unlink(path)
+            except OSError:
+                continue
