@@ -128,6 +128,21 @@ def test_after_a_compaction_the_work_is_known(laptop: Laptop, repository: Path):
     assert_knows_the_work(laptop.model.main()[-1])
 
 
+def test_after_a_compaction_the_work_of_an_earlier_session_is_known_too(
+    laptop: Laptop, repository: Path, other_clone: Path
+):
+    with laptop.stream(*work(repository), cwd=repository) as session:
+        do_the_work(session)
+    laptop.settle()
+
+    with laptop.stream(says("hi"), says("going on"), cwd=other_clone) as session:
+        session.say("hello")
+        session.say("/compact")
+        session.say("go on")
+
+    assert_knows_the_work(laptop.model.main()[-1])
+
+
 def test_what_we_inject_is_not_recorded_again(laptop: Laptop, repository: Path, other_clone: Path):
     with laptop.stream(*work(repository), cwd=repository) as session:
         do_the_work(session)
