@@ -125,7 +125,7 @@ system_packages() {
     if [ "$mode" = test ]; then
         command -v make >/dev/null || missing+=(make)
         command -v git >/dev/null || missing+=(git)
-        PATH=$PATH:/usr/sbin:/sbin command -v mariadbd >/dev/null || missing+=(mariadb-server)
+        PATH=$PATH:/usr/sbin:/sbin command -v mariadbd >/dev/null || missing+=(mariadb-server-core) # no service
     fi
     if [ ${#missing[@]} -gt 0 ]; then
         [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
