@@ -89,7 +89,7 @@ def type_of(name: str) -> CredentialType:
     return kind
 
 
-def check_draft(draft: Draft) -> None:
+def check_draft(draft: Draft, message: str = "this credential cannot be made as it is") -> None:
     """Raises Invalid with every field that cannot be used and why."""
     kind = type_of(draft.type)
     wrong: dict[str, str] = {}
@@ -112,7 +112,7 @@ def check_draft(draft: Draft) -> None:
     elif kind.main not in draft.values and kind.main not in wrong:
         ways = "give it" + (", or ask for a generated one" if kind.generated else "")
         wrong[kind.main] = f"a credential of type {kind.name} needs it: {ways}"
-    refuse(wrong, "this credential cannot be made as it is")
+    refuse(wrong, message)
 
 
 def refuse(wrong: Mapping[str, str], message: str) -> None:

@@ -8,7 +8,7 @@ level.  Persons use the command line, which asks for their password each time.
 from __future__ import annotations
 
 from domain.actors import Actor
-from domain.credentials import TYPES, Head
+from domain.credentials import EXPOSURES, TYPES, Head
 from domain.errors import Denied, Invalid, NotFound
 
 _SCOPES: dict[str, str] = {
@@ -91,4 +91,14 @@ def decrypt(actor: Actor, head: Head, field: str, purpose: str) -> None:
         raise Denied(
             f"{head.reference} is set to {head.exposure}: its value does not leave to an agent",
             hint=person_way,
+        )
+
+
+def expose(actor: Actor, head: Head, wanted: str) -> None:
+    """Whether this actor may set the exposure to `wanted`: agents may tighten it, persons loosen it too."""
+    levels = [str(level) for level in EXPOSURES]
+    if actor.kind != "person" and levels.index(wanted) > levels.index(head.exposure):
+        raise Denied(
+            f"an agent does not loosen the exposure of {head.reference}",
+            hint="a person of the vault can, at the command line",
         )

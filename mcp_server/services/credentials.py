@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from domain import drafts, policy
 from domain.actors import Actor, Subject
+from domain.changes import changed_names, with_changes
 from domain.credentials import (
-    EXPOSURES,
     STATES,
     TYPES,
     Description,
@@ -21,7 +21,7 @@ from domain.credentials import (
     slug,
 )
 from domain.drafts import Draft, Generate
-from domain.errors import Conflict, Denied, Invalid, NotFound
+from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import is_id, new_id
 from domain.plain import Plain
 from domain.registry import OWN_CLIENT, RegistryItem
@@ -161,8 +161,8 @@ class Credentials:
 
         Secret fields are given as Plain.  Keys are the names of the fields.
         """
-        values = {name: value for name, value in changes.items() if isinstance(value, Plain)}
-        open_changes = {name: v for name, v in changes.items() if not isinstance(v, Plain)}
+        values = _secret(changes)
+        open_changes = {name: value for name, value in changes.items() if name not in values}
         extra = [(live_reference("this", name), value) for name, value in values.items()]
         purpose = self._purpose(purpose, extra)
         open_changes = {name: self._safe(value, extra) for name, value in open_changes.items()}
@@ -175,8 +175,8 @@ class Credentials:
                     f"{head.reference} was changed meanwhile: it is at revision {head.revision}",
                     hint=f"claudetools credential show {head.reference}",
                 )
-            after = _with_changes(actor, head, open_changes, values)
-            names = _changed_names(head, after, values)
+            after = with_changes(actor, head, open_changes, values)
+            names = changed_names(head, after, values)
             if not names:
                 raise Invalid(
                     "nothing to change: every field has that value already",
@@ -401,81 +401,15 @@ class Credentials:
         unit.credentials.add_version(head.credential_id, head.current_version, sealed, unit.now_us, exposed=exposed)
 
 
-_LIST_FIELDS = {"ports": int, "tags": str}
-_TEXT_FIELDS = ("service_name", "username", "external_url")
-_FLAGS = ("requires_vpn", "requires_2fa")
-_NUMBERS = ("expires_us", "rotate_every_days")
-
-
-def _with_changes(actor: Actor, head: Head, changes: Mapping[str, object], values: Mapping[str, Plain]) -> Head:
-    """The head with its open fields changed.  Raises Invalid with every field that cannot be."""
-    kind = TYPES[head.type]
-    wrong: dict[str, str] = {}
-    plain: dict[str, object] = {}
-    open_fields = dict(head.open)
+def _secret(changes: Mapping[str, object]) -> dict[str, Plain]:
+    """The changes that are values: whatever has a secret field's name is treated as one."""
+    values: dict[str, Plain] = {}
     for name, value in changes.items():
-        if _fits(name, value):
-            if name == "exposure":
-                _check_exposure(actor, head, str(value))
-            plain[name] = tuple(value) if isinstance(value, list) else value
-        elif name in kind.open and isinstance(value, str):
-            open_fields[name] = value
-        else:
-            drafts.check_open(wrong, kind, {name: ""})
-            wrong.setdefault(name, "has the wrong form")
-    drafts.check_values(wrong, kind, values)
-    drafts.refuse(wrong, f"{head.reference} cannot be changed like that")
-    after = replace(head, open=open_fields, **plain)  # type: ignore[arg-type]  # checked above
-    drafts.check_draft(
-        Draft(
-            type=after.type,
-            service_name=after.service_name,
-            username=after.username,
-            external_url=after.external_url,
-            ports=after.ports,
-            tags=after.tags,
-            open=after.open,
-            rotate_every_days=after.rotate_every_days,
-            exposure=after.exposure,
-            values={kind.main: Plain("present")},
-        )
-    )
-    return after
-
-
-def _fits(name: str, value: object) -> bool:
-    """Whether a common open field can be given this value, by its form alone."""
-    if name in _TEXT_FIELDS:
-        return isinstance(value, str)
-    if name in _LIST_FIELDS:
-        kind = _LIST_FIELDS[name]
-        return isinstance(value, list | tuple) and all(isinstance(v, kind) for v in value)
-    if name in _FLAGS:
-        return isinstance(value, bool)
-    if name in _NUMBERS:
-        return value is None or isinstance(value, int)
-    if name == "state":
-        return value in ("active", "retired")
-    return name == "exposure" and value in EXPOSURES
-
-
-def _check_exposure(actor: Actor, head: Head, wanted: str) -> None:
-    levels = [str(level) for level in EXPOSURES]
-    if actor.kind != "person" and levels.index(wanted) > levels.index(head.exposure):
-        raise Denied(
-            f"an agent does not loosen the exposure of {head.reference}",
-            hint="a person can: claudetools credential update --exposure",
-        )
-
-
-def _changed_names(before: Head, after: Head, values: Mapping[str, Plain]) -> tuple[str, ...]:
-    names = {
-        name
-        for name in (*_TEXT_FIELDS, *_LIST_FIELDS, *_FLAGS, *_NUMBERS, "state", "exposure")
-        if getattr(before, name) != getattr(after, name)
-    }
-    names |= {n for n in after.open if before.open.get(n) != after.open[n]}
-    return tuple(sorted(names | set(values)))
+        if isinstance(value, Plain):
+            values[name] = value
+        elif name in drafts.SECRET_FIELDS:
+            values[name] = Plain(str(value))
+    return values
 
 
 def _load(unit: Unit, reference: str, *, changing: bool = False) -> Head:
