@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from mcp.server.mcpserver.tools import Tool
+from pydantic import Field
+
 from mcp_server.answers import iso, micros
 from mcp_server.callers import Door
 from mcp_server.tools import Lean, Toolbox, about, one_of
@@ -33,9 +35,9 @@ class Entry(Lean):
     owner: str = ""
     machine: str = ""
     session: str = ""
-    verified: list[str] = []
-    asserted: list[str] = []
-    facts: dict[str, object] = {}
+    verified: list[str] = Field(default_factory=list)
+    asserted: list[str] = Field(default_factory=list)
+    facts: dict[str, object] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, it: EntryView) -> Entry:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 from mcp.server.mcpserver.tools import Tool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domain.credentials import EXPOSURES, STATES, TYPES, Description, Exposure
 from domain.drafts import ALPHABETS, Draft, Generate
@@ -45,9 +45,9 @@ class Credential(Lean):
     service_name: str
     username: str = ""
     external_url: str = ""
-    ports: list[int] = []
-    tags: list[str] = []
-    fields: dict[str, str] = {}
+    ports: list[int] = Field(default_factory=list)
+    tags: list[str] = Field(default_factory=list)
+    fields: dict[str, str] = Field(default_factory=dict)
     secret_fields: list[str]
     requires_vpn: bool = False
     requires_2fa: bool = False
@@ -123,7 +123,7 @@ class Changed(Lean):
     entry: str
     generated: bool = False
     exposed: bool = False
-    changed: list[str] = []
+    changed: list[str] = Field(default_factory=list)
     note: str = ""
 
 

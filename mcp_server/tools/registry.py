@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from mcp.server.mcpserver.tools import Tool
+
 from domain.registry import KINDS, RegistryItem
 from mcp_server.answers import iso
 from mcp_server.callers import Door

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from mcp.server.mcpserver.tools import Tool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from mcp_server import __version__, answers
 from mcp_server.callers import Door
@@ -32,7 +32,7 @@ class Status(BaseModel):
     session_id: str = ""
     tier: str = ""
     notes_waiting: int = 0
-    problems: list[Problem] = []
+    problems: list[Problem] = Field(default_factory=list)
 
 
 def offer(door: Door) -> list[Tool]:
