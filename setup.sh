@@ -239,7 +239,7 @@ data_directory() {
 # Runs one of our commands, shows its lines, and notes whether it changed anything.
 step() {
     local output status=0
-    output=$("$venv/bin/claudetools" "$@" 2>&1) || status=$?
+    output=$("$venv/bin/claudetools" "$@") || status=$?
     printf '%s\n' "$output" | grep -v '^changed: ' || true
     case $output in *'changed: yes'*) changed=yes ;; esac
     return "$status"

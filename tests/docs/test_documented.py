@@ -79,6 +79,13 @@ def test_every_setting_is_documented() -> None:
         assert f"`{field.name}`" in page("settings.md"), field.name
 
 
+def test_every_setting_of_the_hooks_is_documented() -> None:
+    from hooks.event import Settings as HooksSettings
+
+    for name in HooksSettings.__slots__:
+        assert f"`{name}`" in page("settings.md").partition("## hooks.json")[2], name
+
+
 def test_every_environment_variable_is_documented() -> None:
     sources = [file for room in ("domain", "storage", "hooks", "mcp_server") for file in (ROOT / room).rglob("*.py")]
     used = {name for file in sources for name in re.findall(r"\bCLAUDETOOLS_[A-Z_]+", file.read_text())}
