@@ -55,7 +55,7 @@ read_options() {
             --non-interactive) interactive=no ;;
             --no-claude) claude=no ;;
             --check) check=yes ;;
-            --test) mode=test ;;
+            --test) mode='test' ;;
             --uninstall) mode=uninstall ;;
             --help | -h) usage; exit 0 ;;
             *) fail 'unknown option' './setup.sh --help' 2 ;; # not repeated: it may be a mistyped value
