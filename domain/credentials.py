@@ -97,12 +97,12 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "x"
 
 
-_REFERENCE = re.compile(r"^[a-z0-9-]{1,64}/[a-z0-9-]{1,64}/[a-z0-9-]{1,64}$")
+_REFERENCE = re.compile(r"[a-z0-9-]{1,64}/[a-z0-9-]{1,64}/[a-z0-9-]{1,64}")
 
 
 def is_reference(text: str) -> bool:
     """Whether `text` has the form `client/service/name`."""
-    return _REFERENCE.match(text) is not None
+    return _REFERENCE.fullmatch(text) is not None
 
 
 def live_reference(reference: str, field_name: str) -> str:

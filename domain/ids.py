@@ -6,7 +6,7 @@ import base64
 import os
 import re
 
-_FORM = re.compile(r"^[a-z]{2}_[a-z2-7]{26}$")
+_FORM = re.compile(r"[a-z]{2}_[a-z2-7]{26}")
 
 
 def new_id(prefix: str) -> str:
@@ -16,4 +16,4 @@ def new_id(prefix: str) -> str:
 
 def is_id(text: str, prefix: str) -> bool:
     """Whether `text` has the form of an id of this kind."""
-    return text.startswith(prefix + "_") and _FORM.match(text) is not None
+    return text.startswith(prefix + "_") and _FORM.fullmatch(text) is not None
