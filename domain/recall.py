@@ -65,7 +65,7 @@ _WORTH = (
     "Read",
     "Names",
 )
-_PROSE = frozenset({"Outcome", "Claude decided", "Open"})
+_PROSE = frozenset({"Outcome", "Claude decided", "Open", "Note"})
 _TAG = re.compile(r"<(?=/?\s*(?:claudetools-memory|system-reminder))", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _WORD = re.compile(r"\w+")
@@ -308,7 +308,7 @@ def pack(
     ]
     foot = f"</{FENCE}>"
     room = budget - sum(len(line) + 1 for line in head) - len(foot) - 60
-    index = [_index_line(record, place) for record in wanted[:lines]]
+    index = [index_line(record, place) for record in wanted[:lines]]
     best = _whole(wanted[0], place) if wanted else ""
     # The best digest is worth more than the far end of the list: it keeps up to two thirds of the room.
     kept_for_best = min(len(best), room * 2 // 3)
@@ -381,7 +381,8 @@ def _decay(record: Record, now_us: int) -> float:
     return float(2.0 ** (-max(0, now_us - record.updated_us) / _HALF_LIFE_US))
 
 
-def _index_line(record: Record, place: Place) -> str:
+def index_line(record: Record, place: Place) -> str:
+    """A record on one line: when, where, id, title, outcome; of another person's record no outcome."""
     foreign = _is_foreign(record, place)
     kind = "" if record.kind == "session" else f"[{record.kind}] "
     whose = f" ({_plain(record.owner_name, 40)})" if foreign and record.owner_name else ""

@@ -1,0 +1,366 @@
+"""Capture: notes of the spool to context records.
+
+The transcript is read, struck, and digested before any transaction; the finished record is struck
+once more and written in one.  A note is taken out only when what it points to is kept, and only
+if no newer note took its place: killed at any moment, the next drain does the same again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain import text as analyser
+from domain.actors import Actor
+from domain.context import SESSION, ContextRecord
+from domain.digest import PROVENANCE, condense, digest
+from domain.errors import Unavailable
+from domain.facts import gather
+from domain.ids import new_id
+from domain.recall import term_counts
+from domain.striking import strike_all, strike_transcript
+from domain.transcript import Transcript, join, read, split_lines
+from hooks import shelf, spool
+from hooks.files import log_trouble, now_us
+from hooks.project import identify, is_default_branch
+from mcp_server.config import Settings
+from mcp_server.services.redaction import Redaction
+from mcp_server.work import Work
+
+WRITE_LAG_S = 0.15
+"""The client writes its transcript in batches, 100 ms after the fact."""
+GONE_US = 60_000_000
+"""How long a transcript may not be there yet before its note is set aside."""
+MOST_FAILURES = 3
+LOCK_FILE = ".lock"
+LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class DrainOutcome:
+    """What a drain did: sessions captured, notes whose session was already kept, notes that still wait, notes set aside.
+
+    `busy` says that another drain was at work all the time; `troubles` are lines for a person.
+    """
+
+    captured: int = 0
+    unchanged: int = 0
+    waiting: int = 0
+    set_aside: int = 0
+    busy: bool = False
+    troubles: tuple[str, ...] = ()
+
+
+class Capture:
+    """Drains the spool of one installation."""
+
+    def __init__(self, settings: Settings, work: Work, redaction: Redaction) -> None:
+        self._settings = settings
+        self._home = str(settings.home)
+        self._work = work
+        self._redaction = redaction
+        self._machine = Actor(
+            kind="machine",
+            id=settings.machine_id,
+            name=settings.machine_name,
+            machine_id=settings.machine_id,
+            machine_name=settings.machine_name,
+            verified=frozenset({"machine"}),
+            tier=settings.tier,
+        )
+        self._owner: tuple[str, str] | None = None
+        self._failures: Counter[str] = Counter()
+        self._read: dict[str, int] = {}
+
+    def drain(self, *, project: str = "", wait: float = 10.0) -> DrainOutcome:
+        """Capture every session whose note waits (of one project, where it is named).
+
+        Waits up to `wait` seconds for another process that drains.  Raises Unavailable where the
+        database is away: then the notes stay.
+        """
+        with self._alone(wait) as alone:
+            if not alone:
+                return DrainOutcome(busy=True, waiting=sum(1 for _ in spool.pending(self._home, project)))
+            spool.recover(self._home)
+            self._adopt(project)
+            done: Counter[str] = Counter()
+            troubles: list[str] = []
+            for note in spool.pending(self._home, project):
+                done[self._one(note, troubles)] += 1
+            return DrainOutcome(
+                captured=done["captured"],
+                unchanged=done["unchanged"],
+                waiting=done["waiting"],
+                set_aside=done["set aside"],
+                troubles=tuple(troubles),
+            )
+
+    def drain_for(self, project: str, within: float, *, but: str = "") -> bool:
+        """Wait until nothing of a project waits any more, or `within` seconds have passed.  True where nothing waits.
+
+        The drain runs in a thread of its own and goes on after the deadline.  The session `but` is
+        not waited for.
+        """
+        if not project or not self._is_behind(project, but):
+            return True
+        until = time.monotonic() + within
+        done = threading.Event()
+        threading.Thread(target=self._drain_quietly, args=(project, within, done), daemon=True).start()
+        while time.monotonic() < until:
+            if done.wait(LOOK_EVERY_S):
+                break
+        return not any(note.session_id != but for note in spool.pending(self._home, project))
+
+    def is_waiting(self) -> bool:
+        """Whether any note waits."""
+        return spool.is_waiting(self._home)
+
+    def _drain_quietly(self, project: str, wait: float, done: threading.Event) -> None:
+        try:
+            self.drain(project=project, wait=wait)
+        except Exception as error:  # noqa: BLE001 - the note stays; a later drain tells what is wrong
+            log_trouble(self._home, "drain", error)
+        finally:
+            done.set()
+
+    def _is_behind(self, project: str, but: str) -> bool:
+        if any(note.session_id != but for note in spool.pending(self._home, project)):
+            return True
+        return any(seen.session_id != but for seen in self._orphans(project))
+
+    def _adopt(self, project: str) -> None:
+        """Leave a note for every session that grew without one: its client was killed, or its hooks never ran."""
+        for seen in self._orphans(project):
+            where = identify(seen.folder, self._settings.machine_id)
+            spool.put(
+                self._home,
+                where,
+                session_id=seen.session_id,
+                transcript_path=seen.transcript_path,
+                folder=seen.folder,
+                client=seen.client,
+                event="orphan",
+            )
+
+    def _orphans(self, project: str) -> Iterator[shelf.Seen]:
+        grown: dict[str, shelf.Seen] = {}
+        waiting = {note.session_id for note in spool.pending(self._home)}
+        for seen in shelf.sessions(self._home):
+            if (project and seen.project != project) or seen.session_id in waiting:
+                continue
+            size = total_size(Path(seen.transcript_path))
+            if size > self._read.get(seen.session_id, 0):
+                grown[self._key(seen.session_id)] = seen
+        if not grown:
+            return
+        with self._work.reading(None) as unit:
+            known = {key: unit.context.known_size(key) for key in grown}
+        for key, seen in grown.items():
+            kept = known[key]
+            if kept is None or 0 <= kept < total_size(Path(seen.transcript_path)):
+                yield seen
+
+    def _one(self, note: spool.Note, troubles: list[str]) -> str:
+        try:
+            outcome = self._capture(note)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one note must not keep the others waiting
+            self._failures[note.path] += 1
+            log_trouble(self._home, "capture", error)
+            if self._failures[note.path] < MOST_FAILURES:
+                return "waiting"
+            troubles.append(
+                f"session {note.session_id}: cannot be captured ({type(error).__name__}); its note was set aside"
+            )
+            outcome = "set aside"
+        if outcome == "gone":
+            if now_us() - note.at_us < GONE_US:
+                return "waiting"
+            troubles.append(f"session {note.session_id}: its transcript is gone; its note was set aside")
+            outcome = "set aside"
+        if outcome == "set aside":
+            spool.set_aside(note.path)
+        elif not spool.take_out(note):
+            return "waiting"
+        return outcome
+
+    def _capture(self, note: spool.Note) -> str:
+        path = Path(note.transcript_path)
+        settle(path)
+        size = total_size(path)
+        if size <= 0:
+            return "gone"
+        key = self._key(note.session_id)
+        with self._work.reading(None) as unit:
+            known = unit.context.known_size(key)
+        if known is not None and (known < 0 or known >= size):
+            return "unchanged"
+        transcript, size = read_session(path)
+        self._read[note.session_id] = size
+        if not any(turn.kind != "tool" for turn in transcript.turns):
+            return "unchanged"
+        record = self.record(note, transcript, size)
+        with self._work.recording(self._machine) as recording:
+            kept = recording.context.keep(record)
+        return "captured" if kept else "unchanged"
+
+    def record(self, note: spool.Note, transcript: Transcript, size: int) -> ContextRecord:
+        """The finished record of a session: struck, digested, and struck once more."""
+        clean, counts = strike_transcript(self._redaction.strike, transcript)
+        facts = gather(clean)
+        short = digest(clean, facts=facts)
+        long_form = condense(clean, facts)
+        texts, again = strike_all(
+            self._redaction.strike,
+            [short.title, short.outcome, short.text, long_form.person, long_form.rest, *short.files],
+        )
+        title, outcome, told, person, rest, *files = texts
+        counts.update(again)
+        person_terms = analyser.index_tokens(person)
+        digest_terms = analyser.index_tokens(told)
+        owner_id, owner_name = self._owned_by()
+        heads = {line.partition(":")[0] for line in told.splitlines()}
+        at_us = now_us()
+        return ContextRecord(
+            record_id=new_id("cx"),
+            kind=SESSION,
+            title=title[:300],
+            outcome=outcome[:600],
+            digest=told,
+            created_us=transcript.first_us or at_us,
+            updated_us=transcript.last_us or at_us,
+            session_key=self._key(note.session_id),
+            project=note.project,
+            project_name=note.project_name[:200],
+            client=note.client[:200],
+            branch=branch_of(transcript, note),
+            machine_id=self._settings.machine_id,
+            machine_name=self._settings.machine_name,
+            agent_id=self._settings.agent_id,
+            session_id=note.session_id,
+            owner_id=owner_id,
+            owner_name=owner_name,
+            transcript_size=size,
+            raw_tokens=short.raw_tokens,
+            digest_tokens=short.tokens,
+            person_length=len(person_terms),
+            rest_length=len(digest_terms),
+            terms=term_counts(person_terms, digest_terms, analyser.index_tokens(rest)),
+            body_person=person,
+            body_rest=rest,
+            files=tuple(files),
+            commits=short.commits,
+            struck=dict(counts),
+            provenance={head: whose for head, whose in PROVENANCE.items() if head in heads},
+        )
+
+    def _key(self, session_id: str) -> str:
+        return f"{self._settings.machine_id}:{session_id}"
+
+    def _owned_by(self) -> tuple[str, str]:
+        if self._owner is None:
+            with self._work.reading(None) as unit:
+                agent = unit.identity.agent(self._settings.agent_id) if self._settings.agent_id else None
+                person = unit.identity.person(agent.owner_id) if agent is not None else None
+            self._owner = (person.person_id, person.name) if person is not None else ("", "")
+        return self._owner
+
+    @contextmanager
+    def _alone(self, wait: float) -> Iterator[bool]:
+        """The drain's lock, over all processes of this installation; False where it was not to be had in time."""
+        self._settings.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._settings.spool_dir / LOCK_FILE
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        until = time.monotonic() + wait
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        yield False
+                        return
+                    time.sleep(LOOK_EVERY_S)
+                else:
+                    yield True
+                    return
+        finally:
+            os.close(descriptor)
+
+
+def branch_of(transcript: Transcript, note: spool.Note) -> str:
+    """The branch that a session's work belongs to: the last that is not the default one; "" for none."""
+    for branch in reversed(transcript.branches):
+        if not is_default_branch(branch, note.cwd):
+            return branch[:200]
+    return note.branch[:200]
+
+
+def read_session(path: Path) -> tuple[Transcript, int]:
+    """A session's transcript with those of its subagents, and how many bytes were read.  Raises OSError."""
+    main, size = read_file(path)
+    asides: list[Transcript] = []
+    for aside in subagent_files(path):
+        try:
+            told, more = read_file(aside, aside=True)
+        except OSError:
+            continue
+        asides.append(told)
+        size += more
+    return (join(main, asides) if asides else main, size)
+
+
+def read_file(path: Path, *, aside: bool = False) -> tuple[Transcript, int]:
+    """One transcript file and its size as read.  Raises OSError, also for what is no regular file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("a transcript is a regular file")
+        size = 0
+
+        def chunks() -> Iterator[bytes]:
+            nonlocal size
+            while piece := stream.read(1 << 18):
+                size += len(piece)
+                yield piece
+
+        return read(split_lines(chunks()), aside=aside), size
+
+
+def subagent_files(path: Path) -> list[Path]:
+    """The transcripts of a session's subagents, which lie in a folder of the session's name."""
+    try:
+        return sorted((path.with_suffix("") / "subagents").glob("agent-*.jsonl"))
+    except OSError:
+        return []
+
+
+def total_size(path: Path) -> int:
+    """The bytes of a session's files; -1 where the main one is not there."""
+    try:
+        total = path.stat().st_size
+    except (OSError, ValueError):
+        return -1
+    for aside in subagent_files(path):
+        with suppress(OSError):
+            total += aside.stat().st_size
+    return total
+
+
+def settle(path: Path) -> None:
+    """Wait until the client has written what it had to say: a file that was just written is given its lag."""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return
+    if 0 <= age < WRITE_LAG_S:
+        time.sleep(WRITE_LAG_S - age)

@@ -1,0 +1,290 @@
+"""The memory in use: what a prompt is told, and recall, get, save, forget."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from domain import text as analyser
+from domain.actors import Actor, Subject
+from domain.context import KINDS, ContextRecord, Hit, check_note
+from domain.errors import Invalid, NotFound
+from domain.ids import is_id, new_id
+from domain.recall import BLOCK_CHARACTERS, Place, Ranked, Record, newest, pack, rank, term_counts, titles
+from domain.recall import index_line as line_of
+from domain.tokens import estimate
+from hooks import shelf
+from hooks.event import is_session_id
+from hooks.files import log_trouble, now_us
+from hooks.project import Project, client_of, identify
+from mcp_server.config import Settings
+from mcp_server.services.redaction import Redaction
+from mcp_server.work import Work
+
+DrainFor = Callable[..., bool]
+
+LATE_WAIT_S = 1.2
+"""How long a first prompt waits for what the session before it left; its hook gives it 2 s."""
+RECALL_S = 0.25
+PROMPT_CHARACTERS = 600
+SHORTEST_PROMPT = 20
+LONGEST_QUESTION = 4_000
+MOST_HITS = 20
+COMMON = frozenset(analyser.index_token(analyser.stem(word)) for word in analyser.COMMON_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A record that was removed for good, and the audit entry that says so."""
+
+    record_id: str
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A note that was kept, and the audit entry that says so."""
+
+    record: ContextRecord
+    entry: str
+
+
+class Context:
+    """The memory of one installation.
+
+    `drain_for(project, within, but=session)` waits until nothing of a project waits in the spool.
+    """
+
+    def __init__(self, settings: Settings, work: Work, redaction: Redaction, *, drain: DrainFor) -> None:
+        self._settings = settings
+        self._home = str(settings.home)
+        self._work = work
+        self._redaction = redaction
+        self._drain = drain
+
+    def prompt(self, session_id: str, prompt: str, cwd: str = "") -> str:
+        """What a prompt is told, for the prompt hook; "" for nothing.
+
+        The first prompt of a session is told what came in since the session started (what the
+        session before it left, above all); every prompt is told of records that answer it.
+        """
+        if prompt.lstrip().startswith("<task-notification>"):
+            return ""
+        known = shelf.read_seen(self._home, session_id)
+        seen = known or shelf.Seen({})
+        folder = seen.folder or os.environ.get("CLAUDE_PROJECT_DIR", "") or cwd
+        project = identify(folder, self._settings.machine_id)
+        seen.folder, seen.project = folder, project.project_id
+        seen.client = client_of(self._home, folder, session_id)
+        place = self._place(project, seen.client)
+        parts: list[str] = []
+        if not seen.prompted:
+            parts.append(self._late(session_id, seen, project, place))
+            seen.prompted = True
+        if is_worth_a_recall(prompt):
+            parts.append(self._recalled(session_id, seen, prompt, place))
+        if is_session_id(session_id):
+            try:
+                shelf.write_seen(self._home, session_id, seen)
+            except OSError as error:
+                log_trouble(self._home, "prompt", error)
+        return "\n\n".join(part for part in parts if part)
+
+    def recall(
+        self,
+        actor: Actor,
+        query: str,
+        *,
+        cwd: str = "",
+        project: str = "",
+        client: str = "",
+        kind: str = "",
+        limit: int = 5,
+    ) -> tuple[Hit, ...]:
+        """Records that answer a question, best first; the newest of the place for an empty one.
+
+        `project` is a project's id, or "." for that of `cwd`; with it or `client`, only records of
+        these; without, the place of `cwd` counts for more.  Raises Invalid.
+        """
+        if kind and kind not in KINDS:
+            raise Invalid("there is no such kind of record", fields={"kind": f"one of {', '.join(KINDS)}"})
+        if not 1 <= limit <= MOST_HITS:
+            raise Invalid("that is no number of records", fields={"limit": f"1 to {MOST_HITS}"})
+        here = identify(cwd, self._settings.machine_id) if cwd else None
+        wanted = (here.project_id if here else "") if project == "." else project
+        bound = client or (client_of(self._home, cwd, actor.session_id) if cwd else "")
+        place = Place(
+            project=here.project_id if here else wanted,
+            client=bound,
+            branch=here.branch if here else "",
+            owner_id=owner_of(actor),
+        )
+        tokens = analyser.index_tokens(query[:LONGEST_QUESTION])
+        ranked: list[Ranked]
+        with self._work.reading(actor) as unit:
+            if tokens:
+                records = unit.context.search(tokens, project=wanted, client=client, kind=kind)
+                statistics = unit.context.statistics(tokens, COMMON)
+            else:
+                records = unit.context.newest(project=wanted or place.project, client=client, kind=kind, limit=limit)
+                statistics = None
+        if statistics is not None:
+            ranked = rank(tokens, records, statistics, place, now_us(), gated=False)[:limit]
+        else:
+            ranked = newest(records, place, now_us())[:limit]
+        with self._work.audited(actor, "context.recall", Subject("context"), hits=len(ranked)):
+            pass
+        return tuple(_hit(entry, place) for entry in ranked)
+
+    def get(self, actor: Actor, record_id: str) -> ContextRecord:
+        """One record whole.  Raises NotFound."""
+        with self._work.audited(
+            actor, "context.get", Subject("context", record_id if is_id(record_id, "cx") else "")
+        ) as unit:
+            record = unit.context.get(record_id) if is_id(record_id, "cx") else None
+            if record is None:
+                raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
+            unit.about(Subject("context", record.record_id, record.title))
+        return record
+
+    def save(
+        self,
+        actor: Actor,
+        *,
+        kind: str,
+        title: str,
+        text: str,
+        tags: Sequence[str] = (),
+        cwd: str = "",
+        client: str = "",
+    ) -> Saved:
+        """Keep a decision, fact, todo or warning.  Secrets in it are struck.  Raises Invalid."""
+        check_note(kind, title, text, tuple(tags))
+        title, text = self._redaction.text(title.strip()), self._redaction.text(text.strip())
+        kept_tags = tuple(dict.fromkeys(self._redaction.text(tag.strip().lower()) for tag in tags))
+        here = identify(cwd, self._settings.machine_id) if cwd else Project("", "", "")
+        bound = client or (client_of(self._home, cwd, actor.session_id) if cwd else "")
+        # An agent's words stand under a head that is left out for other persons' sessions.
+        head = "Note" if actor.kind == "agent" else "Said"
+        told = "\n".join(f"{head}: {line}" for line in text.splitlines() if line.strip())
+        person_terms = analyser.index_tokens(f"{title}\n{text}\n{' '.join(kept_tags)}")
+        at_us = now_us()
+        record = ContextRecord(
+            record_id=new_id("cx"),
+            kind=kind,
+            title=title,
+            digest=told,
+            created_us=at_us,
+            updated_us=at_us,
+            project=here.project_id,
+            project_name=here.name[:200],
+            client=self._redaction.text(bound)[:200],
+            branch=here.branch,
+            machine_id=actor.machine_id,
+            machine_name=actor.machine_name,
+            agent_id=actor.id if actor.kind == "agent" else "",
+            session_id=actor.session_id[:128],
+            owner_id=owner_of(actor),
+            owner_name=actor.owner_name or actor.name,
+            raw_tokens=estimate(text),
+            digest_tokens=estimate(told),
+            person_length=len(person_terms),
+            terms=term_counts(person_terms, ()),
+            body_person=text,
+            tags=kept_tags,
+            provenance={head: "claude" if head == "Note" else "person"},
+        )
+        with self._work.audited(actor, "context.save", Subject("context", record.record_id, title), kind=kind) as unit:
+            unit.context.keep(record)
+        return Saved(record, unit.receipt.entry_id)
+
+    def forget(self, actor: Actor, record_id: str, purpose: str) -> Forgotten:
+        """Remove a record for good: its row, its terms, kept blocks.  Its session is not captured again.  Raises NotFound."""
+        if not purpose.strip():
+            raise Invalid("say why this is to be forgotten", fields={"purpose": "is empty"})
+        known = record_id if is_id(record_id, "cx") else ""
+        said = self._redaction.text(purpose.strip())
+        with self._work.audited(actor, "context.forget", Subject("context", known), purpose=said) as unit:
+            if not known or not unit.context.forget(known):
+                raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
+        shelf.take_off_shelves(self._home, known)
+        return Forgotten(known, unit.receipt.entry_id)
+
+    def counts(self, actor: Actor) -> dict[str, int]:
+        """How many records there are of each kind."""
+        with self._work.reading(actor) as unit:
+            return unit.context.counts()
+
+    def _late(self, session_id: str, seen: shelf.Seen, project: Project, place: Place) -> str:
+        """What came in since the session started, once the spool holds nothing of this project any more."""
+        self._drain(project.project_id, LATE_WAIT_S, but=session_id)
+        with self._work.reading(None) as unit:
+            records = unit.context.newest(project=place.project, client=place.client)
+        fresh = [
+            record
+            for record in records
+            if record.session_id != session_id and not seen.has(record.record_id, record.updated_us)
+        ]
+        block, told = pack(newest(fresh, place, now_us()), place, BLOCK_CHARACTERS, name=project.name)
+        _note(seen, told)
+        return block
+
+    def _recalled(self, session_id: str, seen: shelf.Seen, prompt: str, place: Place) -> str:
+        """The titles of records that answer this prompt and were not told yet."""
+        until = time.monotonic() + RECALL_S
+        tokens = analyser.index_tokens(prompt[:LONGEST_QUESTION])
+        with self._work.reading(None) as unit:
+            records = unit.context.search(tokens, project=place.project, client=place.client)
+            statistics = unit.context.statistics(tokens, COMMON)
+        if time.monotonic() > until:
+            return ""
+        fresh = [
+            record for record in records if record.session_id != session_id and record.record_id not in seen.stamps
+        ]
+        block, told = titles(rank(tokens, fresh, statistics, place, now_us()), place, PROMPT_CHARACTERS)
+        _note(seen, told)
+        return block
+
+    def _place(self, project: Project, client: str) -> Place:
+        return Place(project=project.project_id, client=client, branch=project.branch, owner_id=self._owner_id())
+
+    def _owner_id(self) -> str:
+        with self._work.reading(None) as unit:
+            agent = unit.identity.agent(self._settings.agent_id) if self._settings.agent_id else None
+        return agent.owner_id if agent is not None else ""
+
+
+def is_worth_a_recall(prompt: str) -> bool:
+    """Whether a prompt is one that a person typed, and says enough to look for."""
+    said = prompt.strip()
+    return len(said) >= SHORTEST_PROMPT and not said.startswith(("/", "<"))
+
+
+def owner_of(actor: Actor) -> str:
+    """The person for whom an actor acts."""
+    return actor.id if actor.kind == "person" else actor.owner_id
+
+
+def _note(seen: shelf.Seen, told: Sequence[Record]) -> None:
+    for record in told:
+        seen.add(record.record_id, record.updated_us)
+
+
+def _hit(entry: Ranked, place: Place) -> Hit:
+    record = entry.record
+    return Hit(
+        record_id=record.record_id,
+        kind=record.kind,
+        title=record.title,
+        outcome=record.outcome,
+        updated_us=record.updated_us,
+        machine_name=record.machine_name,
+        owner_name=record.owner_name,
+        project=record.project,
+        client=record.client,
+        branch=record.branch,
+        score=round(entry.score, 3),
+        line=line_of(record, place),
+    )
