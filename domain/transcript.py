@@ -39,7 +39,9 @@ _HOOK_FEEDBACK = re.compile(r"\s*(?:Operation stopped by hook:|Stop hook feedbac
 _ANSWERED_CALL = re.compile(r"the user said:\s*(.+?)(?:\n\nNote: |\Z)", re.DOTALL)
 REFUSED = "The user doesn't want to proceed with this tool use"
 _CONTINUED = "This session is being continued from a previous conversation"
-_DO_NOT_REMEMBER = re.compile(r"(?:^|[.!?:;,(\[\n])\s*(?:please\s+)?(?:don['’]?t|do not) remember (?:this|that|it)\b", re.IGNORECASE)
+_DO_NOT_REMEMBER = re.compile(
+    r"(?:^|[.!?:;,(\[\n])\s*(?:please\s+)?(?:don['’]?t|do not) remember (?:this|that|it)\b", re.IGNORECASE
+)
 _REFERENCE = re.compile(r"[\w.@ +-]{1,80}(?:/[\w.@ +-]{1,80}){0,3}\Z")
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]|[\ud800-\udfff]"
