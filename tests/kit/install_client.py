@@ -50,7 +50,7 @@ def install_client() -> Path:
         command = (
             *_npm(),
             "install",
-            "--silent",
+            "--loglevel=error",
             "--no-audit",
             "--no-fund",
             "--ignore-scripts",
@@ -69,8 +69,8 @@ def install_client() -> Path:
         except subprocess.TimeoutExpired:
             raise ClientMissing(f"npm did not install {PACKAGE}@{VERSION} within {SECONDS} s") from None
         if ended.returncode or _program(place) is None:
-            said = (ended.stderr.strip() or ended.stdout.strip() or "it said nothing").splitlines()[-1]
-            raise ClientMissing(f"npm could not install {PACKAGE}@{VERSION}: {said}")
+            said = [line.removeprefix("npm error ") for line in ended.stderr.splitlines() if "error" in line]
+            raise ClientMissing(f"npm could not install {PACKAGE}@{VERSION}: {'; '.join(said[:3])}")
         (place / "version").write_text(VERSION)
         if CACHE.exists():
             shutil.rmtree(CACHE)
