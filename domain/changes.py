@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from domain import drafts, policy
 from domain.actors import Actor
-from domain.credentials import EXPOSURES, TYPES, Head
+from domain.credentials import COMMON_OPEN, EXPOSURES, TYPES, Head
 from domain.drafts import Draft
 from domain.plain import Plain
 
@@ -30,9 +30,10 @@ def with_changes(actor: Actor, head: Head, changes: Mapping[str, object], values
             plain[name] = tuple(value) if isinstance(value, list) else value
         elif name in kind.open and isinstance(value, str):
             open_fields[name] = value
+        elif name in (*COMMON_OPEN, *kind.open, *kind.secrets(), *_NUMBERS, "state", "exposure"):
+            wrong[name] = "has the wrong form"
         else:
             drafts.check_open(wrong, kind, {name: ""})
-            wrong.setdefault(name, "has the wrong form")
     drafts.check_values(wrong, kind, values)
     drafts.refuse(wrong, f"{head.reference} cannot be changed like that")
     after = replace(head, open=open_fields, **plain)  # type: ignore[arg-type]  # checked above
@@ -45,6 +46,7 @@ def with_changes(actor: Actor, head: Head, changes: Mapping[str, object], values
             ports=after.ports,
             tags=after.tags,
             open=after.open,
+            expires_us=after.expires_us,
             rotate_every_days=after.rotate_every_days,
             exposure=after.exposure,
             values={kind.main: Plain("present")},

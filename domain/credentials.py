@@ -19,6 +19,8 @@ State = Literal["active", "retired", "deleted"]
 STATES: tuple[State, ...] = ("active", "retired", "deleted")
 
 ALWAYS_SECRET = ("notes", "totp_seed")
+AT_MOST_SEALED = ("totp_seed",)
+"""Of those, what never leaves to an agent: codes come out of a seed, the seed does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ MAX_OPEN = 32 * 1024
 MAX_TAGS, MAX_TAG = 32, 64
 MAX_PORTS = 64
 MAX_DAYS = 3650
+MAX_TIME_US = 253_402_300_799_999_999
 MIN_LENGTH, MAX_LENGTH = 12, 256
 _LAST_PORT = 65535
 _SHORTEST_SEED = 8
@@ -100,6 +101,8 @@ def check_draft(draft: Draft, message: str = "this credential cannot be made as 
     _text(wrong, "external_url", draft.external_url, MAX_URL)
     check_lists(wrong, draft.ports, draft.tags)
     check_open(wrong, kind, draft.open)
+    if draft.expires_us is not None and not 0 <= draft.expires_us <= MAX_TIME_US:
+        wrong["expires_us"] = "a time between 1970 and 9999"
     if draft.rotate_every_days is not None and not 1 <= draft.rotate_every_days <= MAX_DAYS:
         wrong["rotate_every_days"] = f"1 to {MAX_DAYS}"
     if draft.exposure not in EXPOSURES:
@@ -128,15 +131,15 @@ def check_lists(wrong: dict[str, str], ports: tuple[int, ...], tags: tuple[str, 
         wrong["ports"] = f"at most {MAX_PORTS} numbers from 1 to 65535"
     if len(tags) > MAX_TAGS or not all(tag.strip() and len(tag) <= MAX_TAG for tag in tags):
         wrong["tags"] = f"at most {MAX_TAGS} tags of 1 to {MAX_TAG} characters"
-    if any("\x00" in tag for tag in tags):
-        wrong["tags"] = "holds a NUL character"
+    if any("\x00" in tag or not is_text(tag) for tag in tags):
+        wrong["tags"] = "holds a NUL character or half a character"
 
 
 def check_open(wrong: dict[str, str], kind: CredentialType, values: Mapping[str, str]) -> None:
     """Open fields of this type only."""
     for name, text in values.items():
         if name not in kind.open:
-            wrong[name] = _where(name, kind)
+            _misplaced(wrong, name, kind)
         else:
             _text(wrong, name, text, MAX_OPEN)
 
@@ -145,14 +148,14 @@ def check_values(wrong: dict[str, str], kind: CredentialType, values: Mapping[st
     """Secret fields of this type only, not empty, not too long, without NUL."""
     for name, value in values.items():
         if name not in kind.secrets():
-            wrong[name] = _where(name, kind)
+            _misplaced(wrong, name, kind)
         elif not value:
             wrong[name] = "is empty"
         elif len(value) > MAX_VALUE:
             wrong[name] = f"at most {MAX_VALUE} bytes"
         elif b"\x00" in value.expose_bytes():
             wrong[name] = "holds a NUL character"
-        elif name == "totp_seed" and not _is_base32(value.expose()):
+        elif name == "totp_seed" and not _is_base32(value.expose_bytes()):
             wrong[name] = "must be base32, as the service shows it for an authenticator app"
 
 
@@ -176,12 +179,13 @@ def generate(spec: Generate) -> Plain:
             return Plain(value)
 
 
-def _where(name: str, kind: CredentialType) -> str:
+def _misplaced(wrong: dict[str, str], name: str, kind: CredentialType) -> None:
     owners = [t.name for t in TYPES.values() if name in t.secrets() or name in t.open]
     if owners:
-        return f"is a field of {', '.join(owners)}, not of {kind.name}"
-    fields = ", ".join((*kind.secrets(), *kind.open))
-    return f"is no field of {kind.name}, which has: {fields}"
+        wrong[name] = f"is a field of {', '.join(owners)}, not of {kind.name}"
+    else:  # the name is not repeated: it may be a value in the wrong place
+        fields = ", ".join((*kind.secrets(), *kind.open))
+        wrong["fields"] = f"one that was named is no field of {kind.name}, which has: {fields}"
 
 
 def _text(wrong: dict[str, str], name: str, value: str, limit: int) -> None:
@@ -189,12 +193,23 @@ def _text(wrong: dict[str, str], name: str, value: str, limit: int) -> None:
         wrong[name] = f"at most {limit} characters"
     elif "\x00" in value:
         wrong[name] = "holds a NUL character"
+    elif not is_text(value):
+        wrong[name] = "holds half a character (a lone surrogate)"
 
 
-def _is_base32(text: str) -> bool:
-    letters = "".join(text.split()).upper().rstrip("=")
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8; JSON lets half a character through."""
     try:
-        return len(base64.b32decode(letters + "=" * (-len(letters) % 8))) >= _SHORTEST_SEED
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_base32(text: bytes) -> bool:
+    letters = b"".join(text.split()).upper().rstrip(b"=")
+    try:
+        return len(base64.b32decode(letters + b"=" * (-len(letters) % 8))) >= _SHORTEST_SEED
     except (binascii.Error, ValueError):
         return False
 

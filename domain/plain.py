@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from domain.errors import Invalid
+
 
 class Plain:
     """Holds a secret value and refuses every way of showing it but `expose`.
@@ -15,7 +17,10 @@ class Plain:
     __slots__ = ("_value",)
 
     def __init__(self, value: str | bytes) -> None:
-        self._value = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+        try:
+            self._value = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+        except UnicodeEncodeError:  # its own text holds the value
+            raise Invalid("a value holds half a character (a lone surrogate)") from None
 
     def expose(self) -> str:
         """The value as text (UTF-8).  The one word to search for where values leave."""

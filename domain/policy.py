@@ -1,14 +1,14 @@
 """May this actor do this?  Each function returns, or raises Denied with the reason and who can.
 
 Exposure levels, from closed to open: metadata < strict < sealed < reveal.  Only `reveal` lets a
-value leave to an agent.  Private keys and refresh tokens never leave to an agent, whatever the
-level.  Persons use the command line, which asks for their password each time.
+value leave to an agent.  Private keys, refresh tokens and TOTP seeds never leave to an agent,
+whatever the level.  Persons use the command line, which asks for their password each time.
 """
 
 from __future__ import annotations
 
 from domain.actors import Actor
-from domain.credentials import EXPOSURES, TYPES, Head
+from domain.credentials import AT_MOST_SEALED, EXPOSURES, TYPES, Head
 from domain.errors import Denied, Invalid, NotFound
 
 _SCOPES: dict[str, str] = {
@@ -59,7 +59,9 @@ def may(actor: Actor, action: str) -> None:
             raise Denied(f"a machine does not do {action} by itself", hint="act as a person or an agent")
         return
     scope = _SCOPES.get(action)
-    if scope is not None and scope not in actor.scopes:
+    if scope is None:
+        raise Denied(f"{action} is not for persons and agents", hint="claudetools --help")
+    if scope not in actor.scopes:
         raise Denied(
             f"{actor.name} has no right to {action}: the scope {scope} was not granted",
             hint="an owner can enroll the agent with that scope: claudetools agent enroll --help",
@@ -85,7 +87,7 @@ def decrypt(actor: Actor, head: Head, field: str, purpose: str) -> None:
     if actor.kind == "person":
         return
     person_way = f"a person can open it: claudetools credential reveal {head.reference}"
-    if field in TYPES[head.type].at_most_sealed:
+    if field in (*TYPES[head.type].at_most_sealed, *AT_MOST_SEALED):
         raise Denied(f"{field} of {head.reference} never leaves to an agent", hint=person_way)
     if head.exposure != "reveal":
         raise Denied(
