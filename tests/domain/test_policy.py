@@ -1,0 +1,131 @@
+"""Who may do what, and which values never leave to an agent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from domain import policy
+from domain.actors import ACTIONS, AGENT_SCOPES, SCOPES, Actor
+from domain.credentials import EXPOSURES, TYPES
+from domain.errors import Denied, Invalid, NotFound
+from tests.domain.test_credentials import HEAD
+
+AGENT = Actor("agent", "ag_one", "claude-code", scopes=SCOPES)
+PERSON = Actor("person", "pe_one", "anna", scopes=SCOPES)
+MACHINE = Actor("machine", "ma_one", "workbench", scopes=SCOPES)
+NEEDS = {
+    "credential.view": "credentials:read",
+    "credential.search": "credentials:read",
+    "credential.create": "credentials:write",
+    "credential.update": "credentials:write",
+    "credential.delete": "credentials:write",
+    "credential.rotate": "credentials:write",
+    "credential.decrypt": "credentials:decrypt",
+    "incident.open": "incidents:write",
+    "incident.update": "incidents:write",
+    "incident.search": "incidents:read",
+    "audit.search": "audit:read",
+    "context.recall": "context:read",
+    "context.get": "context:read",
+    "context.save": "context:write",
+    "context.forget": "context:write",
+    "registry.save": "registry:write",
+    "agent.enroll": "agents:write",
+    "agent.revoke": "agents:write",
+    "person.create": "keys:write",
+    "key.create": "credentials:write",
+    "key.slot": "keys:write",
+}
+BY_MACHINES_ALONE = {
+    "redaction.load",
+    "vault.create",
+    "machine.enroll",
+    "person.login",
+    "agent.prove",
+    "chain.close",
+}
+
+
+@pytest.mark.parametrize(("action", "scope"), NEEDS.items())
+@pytest.mark.parametrize("actor", [AGENT, PERSON], ids=["agent", "person"])
+def test_an_action_without_its_scope_is_denied(actor, action, scope):
+    policy.may(dataclasses.replace(actor, scopes=frozenset({scope})), action)
+    with pytest.raises(Denied) as refused:
+        policy.may(dataclasses.replace(actor, scopes=SCOPES - {scope}), action)
+    assert scope in refused.value.message
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS.keys() - NEEDS.keys() - {"registry.find"}))
+def test_an_action_without_a_scope_is_for_machines_or_known_here(action):
+    """A new action word must be given its scope, or be listed as one that only machines do."""
+    assert action in BY_MACHINES_ALONE | {"person.password"}
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS.keys() & NEEDS.keys()))
+def test_a_machine_by_itself_has_no_hand_in_the_strongroom(action):
+    if action in {"person.create", "agent.enroll", "key.slot"}:  # at setup and recovery
+        policy.may(MACHINE, action)
+        return
+    with pytest.raises(Denied):
+        policy.may(MACHINE, action)
+
+
+@pytest.mark.parametrize("actor", [AGENT, PERSON], ids=["agent", "person"])
+@pytest.mark.parametrize("action", sorted(BY_MACHINES_ALONE))
+def test_nobody_acts_as_a_machine(actor, action):
+    with pytest.raises(Denied):
+        policy.may(actor, action)
+
+
+def test_an_action_that_nobody_knows_is_denied():
+    for actor in (AGENT, PERSON, MACHINE):
+        with pytest.raises(Denied):
+            policy.may(actor, "credential.export")
+
+
+def test_agents_never_enroll_agents_or_touch_keys():
+    assert SCOPES - AGENT_SCOPES == {"agents:write", "keys:write"}
+
+
+def head(kind: str, exposure: str = "reveal", state: str = "active"):
+    fields = dict.fromkeys(TYPES[kind].secrets(), 1)
+    return dataclasses.replace(HEAD, type=kind, exposure=exposure, state=state, fields=fields)
+
+
+EVERY_FIELD = [(kind.name, name) for kind in TYPES.values() for name in kind.secrets()]
+
+
+@pytest.mark.parametrize(("kind", "field"), EVERY_FIELD)
+@pytest.mark.parametrize("exposure", EXPOSURES)
+def test_a_value_leaves_to_an_agent_at_exposure_reveal_only_and_some_never(kind, field, exposure):
+    policy.decrypt(PERSON, head(kind, exposure), field, "log in")
+    if exposure == "reveal" and field not in TYPES[kind].at_most_sealed and field != "totp_seed":
+        policy.decrypt(AGENT, head(kind, exposure), field, "log in")
+        return
+    with pytest.raises(Denied) as refused:
+        policy.decrypt(AGENT, head(kind, exposure), field, "log in")
+    assert "claudetools credential reveal acme/gitea/admin" in refused.value.hint
+
+
+@pytest.mark.parametrize("actor", [AGENT, PERSON], ids=["agent", "person"])
+def test_a_deleted_credential_opens_for_nobody(actor):
+    with pytest.raises(NotFound):
+        policy.decrypt(actor, head("password", state="deleted"), "password", "log in")
+
+
+@pytest.mark.parametrize("actor", [AGENT, PERSON], ids=["agent", "person"])
+@pytest.mark.parametrize("purpose", ["", "  ", "\n\t"])
+def test_a_reason_is_needed(actor, purpose):
+    with pytest.raises(Invalid) as refused:
+        policy.decrypt(actor, head("password"), "password", purpose)
+    assert list(refused.value.fields) == ["purpose"]
+
+
+def test_a_field_that_is_not_set_is_not_found_and_the_ones_that_are_get_listed():
+    with pytest.raises(NotFound) as refused:
+        policy.decrypt(AGENT, HEAD, "kanarie", "log in")
+    assert "password" in refused.value.message
+    assert "kanarie" not in refused.value.message
