@@ -144,9 +144,10 @@ def _items(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     later = [one_line(prompt, 180) for prompt in prompts[1:] if len(prompt) >= 12]  # noqa: PLR2004 - "yes"
     asked = [one_line(prompts[0], 320)] if prompts else []
     yield "Asked", asked
+    decided = _unlike([one_line(decision, 220) for decision in _newest_strong(facts.decisions)], asked)
     # The newest request says best where the work stands.
-    yield "Then", _unlike(list(reversed(later)), asked)
-    yield "Decided", _unlike([one_line(decision, 220) for decision in _newest_strong(facts.decisions)], asked)
+    yield "Then", _unlike(list(reversed(later)), [*asked, *decided[: _WORTH["Decided"][2]]])
+    yield "Decided", decided
     yield "Claude decided", _unlike([one_line(decision, 220) for decision in reversed(facts.claude_decisions)], [])
     yield "Outcome", [one_line(facts.outcome, 420)] if facts.outcome else []
     yield "Edited", [f"{path} ({count})" if count > 1 else path for path, count in facts.edited.most_common()]

@@ -70,8 +70,11 @@ def _seen(event: Event, settings: Settings, project_id: str, client: str) -> she
     if event.source == "compact":
         # What was told before is gone from the conversation, or shortened.
         seen.stamps.clear()
+        seen.told.clear()
     seen.project, seen.folder, seen.client = project_id, event.folder, client
     seen.transcript_path = event.transcript_path
+    # Its next prompt is told what comes in after this moment.
+    seen.prompted = False
     return seen
 
 
@@ -98,8 +101,7 @@ def _new(
         lines=_LINES[source],
         digests=_DIGESTS[source],
     )
-    for record in packed:
-        seen.add(record.record_id, record.updated_us)
+    seen.add(records, packed)
     if block and source in ("startup", "clear"):
         shelf.put_on_shelf(settings.home, place.project_id, block)
     return block

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 
-from hooks.event import is_session_id
+from hooks.event import is_session_id, is_transcript_path
 from hooks.files import now_us, number_of, read_object, remove, text_of, write_object
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from domain.recall import Record
 
 SHELF = "shelf"
 SEEN = "seen"
@@ -21,15 +23,21 @@ _KEPT_US = 14 * 86_400_000_000
 
 
 class Seen:
-    """What a session was given: record ids with the time stamps of what was told, and where the session is."""
+    """What a session was given, and where it is.
 
-    __slots__ = ("client", "folder", "project", "prompted", "session_id", "stamps", "transcript_path")
+    `stamps` are the records that were there when it was last told something, each with its time
+    stamp; `told` those of them that it was told of.
+    """
+
+    __slots__ = ("client", "folder", "project", "prompted", "session_id", "stamps", "told", "transcript_path")
 
     def __init__(self, said: dict[str, object]) -> None:
         stamps = said.get("stamps")
         self.stamps: dict[str, int] = (
             {key: value for key, value in stamps.items() if isinstance(value, int)} if isinstance(stamps, dict) else {}
         )
+        told = said.get("told")
+        self.told: dict[str, None] = dict.fromkeys(map(str, told)) if isinstance(told, list) else {}
         self.project = text_of(said, "project")
         self.folder = text_of(said, "folder")
         self.client = text_of(said, "client")
@@ -40,15 +48,20 @@ class Seen:
         self.prompted = said.get("prompted") is True
 
     def has(self, record_id: str, updated_us: int) -> bool:
-        """Whether this state of a record was told already."""
+        """Whether this state of a record was there already."""
         return self.stamps.get(record_id, -1) >= updated_us
 
-    def add(self, record_id: str, updated_us: int) -> None:
-        """Note that a record was told."""
-        self.stamps.pop(record_id, None)
-        self.stamps[record_id] = updated_us
-        while len(self.stamps) > _MOST_SEEN:
-            self.stamps.pop(next(iter(self.stamps)))
+    def add(self, there: Iterable[Record], told: Iterable[Record]) -> None:
+        """Note which records were there, and which of them were told."""
+        for record in there:
+            self.stamps.pop(record.record_id, None)
+            self.stamps[record.record_id] = record.updated_us
+        for record in told:
+            self.told.pop(record.record_id, None)
+            self.told[record.record_id] = None
+        for kept in (self.stamps, self.told):
+            while len(kept) > _MOST_SEEN:
+                kept.pop(next(iter(kept)))
 
 
 def put_on_shelf(home: str, project: str, text: str) -> None:
@@ -84,13 +97,14 @@ def write_seen(home: str, session_id: str, seen: Seen) -> None:
             "prompted": seen.prompted,
             "session_id": session_id,
             "stamps": dict(seen.stamps),
+            "told": list(seen.told),
             "transcript_path": seen.transcript_path,
         },
     )
 
 
 def sessions(home: str) -> Iterator[Seen]:
-    """Every session that something is known of; those of more than two weeks ago are dropped."""
+    """Every session that can be read from its transcript; what is known of those of more than two weeks ago is dropped."""
     folder = os.path.join(home, SEEN)
     try:
         names = sorted(os.listdir(folder))
@@ -101,7 +115,7 @@ def sessions(home: str) -> Iterator[Seen]:
         said = read_object(path)
         if now_us() - number_of(said, "at_us") > _KEPT_US:
             remove(path)
-        elif name == f"{text_of(said, 'session_id')}.json":
+        elif name == f"{text_of(said, 'session_id')}.json" and is_transcript_path(text_of(said, "transcript_path")):
             yield Seen(said)
 
 

@@ -12,7 +12,7 @@ from domain.actors import Actor, Subject
 from domain.context import KINDS, ContextRecord, Hit, check_note
 from domain.errors import Invalid, NotFound
 from domain.ids import is_id, new_id
-from domain.recall import BLOCK_CHARACTERS, Place, Ranked, Record, newest, pack, rank, term_counts, titles
+from domain.recall import BLOCK_CHARACTERS, Place, Ranked, newest, pack, rank, term_counts, titles
 from domain.recall import index_line as line_of
 from domain.tokens import estimate
 from hooks import shelf
@@ -219,7 +219,10 @@ class Context:
 
     def _late(self, session_id: str, seen: shelf.Seen, project: Project, place: Place) -> str:
         """What came in since the session started, once the spool holds nothing of this project any more."""
-        self._drain(project.project_id, LATE_WAIT_S, but=session_id)
+        try:
+            self._drain(project.project_id, LATE_WAIT_S, but=session_id)
+        except Exception as error:  # noqa: BLE001 - what is kept already is told all the same
+            log_trouble(self._home, "prompt", error)
         with self._work.reading(None) as unit:
             records = unit.context.newest(project=place.project, client=place.client)
         fresh = [
@@ -228,7 +231,7 @@ class Context:
             if record.session_id != session_id and not seen.has(record.record_id, record.updated_us)
         ]
         block, told = pack(newest(fresh, place, now_us()), place, BLOCK_CHARACTERS, name=project.name)
-        _note(seen, told)
+        seen.add(fresh, told)
         return block
 
     def _recalled(self, session_id: str, seen: shelf.Seen, prompt: str, place: Place) -> str:
@@ -240,11 +243,9 @@ class Context:
             statistics = unit.context.statistics(tokens, COMMON)
         if time.monotonic() > until:
             return ""
-        fresh = [
-            record for record in records if record.session_id != session_id and record.record_id not in seen.stamps
-        ]
+        fresh = [record for record in records if record.session_id != session_id and record.record_id not in seen.told]
         block, told = titles(rank(tokens, fresh, statistics, place, now_us()), place, PROMPT_CHARACTERS)
-        _note(seen, told)
+        seen.add((), told)
         return block
 
     def _place(self, project: Project, client: str) -> Place:
@@ -265,11 +266,6 @@ def is_worth_a_recall(prompt: str) -> bool:
 def owner_of(actor: Actor) -> str:
     """The person for whom an actor acts."""
     return actor.id if actor.kind == "person" else actor.owner_id
-
-
-def _note(seen: shelf.Seen, told: Sequence[Record]) -> None:
-    for record in told:
-        seen.add(record.record_id, record.updated_us)
 
 
 def _hit(entry: Ranked, place: Place) -> Hit:
