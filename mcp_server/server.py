@@ -39,6 +39,8 @@ MAX_ANSWER = 40_000
 """Characters of an answer; above 50,000 the client puts a result into a file and shows 2 KB of it."""
 LOOK_EVERY_S = 1.0
 """How often the spool is looked at."""
+IDLE_LOOKS = 5
+"""A note whose session cannot be read yet is not tried every second."""
 LONGEST_PAUSE_S = 60.0
 LONGEST_NAME = 32
 
@@ -129,27 +131,22 @@ async def living(door: Door) -> AsyncIterator[Door]:
 
 
 def keep_draining(door: Door, stop: threading.Event) -> None:
-    """Captures the sessions whose notes wait in the spool, at start and whenever one appears."""
-    pause = 0.0
-    while not stop.wait(max(LOOK_EVERY_S, pause)):
+    """Captures the sessions whose notes wait in the spool: once at start, then whenever one appears."""
+    pause, first = LOOK_EVERY_S, True
+    while not stop.wait(pause):
         app = door.ready()
-        if app is None or not waiting(app.settings.spool_dir):
+        if app is None:
             continue
         try:
-            app.capture.drain()
-            pause = 0.0
+            if not first and not app.capture.is_waiting():
+                pause = LOOK_EVERY_S
+                continue
+            done = app.capture.drain(wait=0.0)
+            idle = done.busy or (done.waiting and not done.captured)
+            pause, first = LOOK_EVERY_S * (IDLE_LOOKS if idle else 1), False
         except Exception as error:  # noqa: BLE001 - the note stays; a later look drains it
             note(error, "drain")
-            pause = min(LONGEST_PAUSE_S, (pause or LOOK_EVERY_S) * 2)
-
-
-def waiting(spool: Path) -> bool:
-    """Whether any note waits."""
-    try:
-        with os.scandir(spool) as found:
-            return any(not item.name.startswith(".") for item in found)
-    except OSError:
-        return False
+            pause = min(LONGEST_PAUSE_S, pause * 2)
 
 
 def refuse_strangers(arguments: dict[str, Any], known: dict[str, Any]) -> None:

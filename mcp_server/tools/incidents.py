@@ -299,7 +299,7 @@ def _brief(it: Incident, client: str, service: str, infrastructure: str) -> dict
 def full(it: Whole, cursor: str) -> Full:
     """The answer's form of a whole incident; the newest part of its timeline, or the one before `cursor`."""
     before = int(cursor) if cursor.isdecimal() else 1 << 62
-    lines: list[Line] = Field(default_factory=list)
+    lines: list[Line] = []
     room, more = TIMELINE, ""
     for entry in sorted(it.timeline, key=lambda one: one.seq, reverse=True):
         if entry.seq >= before:

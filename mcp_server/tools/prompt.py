@@ -15,7 +15,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_server.callers import Door
 from mcp_server.tools import Toolbox
 
-DEADLINE_S = 1.5
+DEADLINE_S = 1.8
 """With the database just opening; a warm server answers in 10 ms."""
 
 

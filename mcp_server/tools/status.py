@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, Field
 
+from hooks import spool
 from mcp_server import __version__, answers
 from mcp_server.callers import Door
 from mcp_server.tools import Toolbox
@@ -44,7 +42,7 @@ def offer(door: Door) -> list[Tool]:
         """Whether ClaudeTools works here, as whom it acts, and if not, what is wrong and the next command to type."""
         answer = Status(ok=False, version=__version__, session_id=door.session_id)
         try:
-            answer.notes_waiting = count(door.settings().spool_dir)
+            answer.notes_waiting = sum(1 for _ in spool.pending(str(door.settings().home)))
             _, actor = door.admitted()
             answer.agent, answer.owner, answer.machine = actor.name, actor.owner_name, actor.machine_name
             answer.tier, answer.ok = actor.tier, True
@@ -55,12 +53,3 @@ def offer(door: Door) -> list[Tool]:
         return answer
 
     return box.tools
-
-
-def count(spool: Path) -> int:
-    """How many notes wait to be captured."""
-    try:
-        with os.scandir(spool) as found:
-            return sum(not item.name.startswith(".") for item in found)
-    except OSError:
-        return 0
