@@ -1,0 +1,152 @@
+"""`claudetools context`: what is remembered of earlier work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from domain.context import KINDS
+from mcp_server.answers import iso
+from mcp_server.cli import ask, person, show
+
+if TYPE_CHECKING:
+    from domain.context import ContextRecord
+
+app = typer.Typer(help="The memory: what earlier sessions left.", no_args_is_help=True)
+
+RecordId = Annotated[str, typer.Argument(metavar="ID", help="cx_..., as `recall` shows it.")]
+
+
+@app.command()
+def recall(
+    query: Annotated[str, typer.Argument(help="Words to look for; without them, the newest.")] = "",
+    *,
+    here: Annotated[bool, typer.Option("--here", help="Only of the present folder's project.")] = False,
+    client: Annotated[str, typer.Option("--client", help="Only of this client.")] = "",
+    kind: Annotated[str, typer.Option("--kind", help="One of: " + ", ".join(KINDS) + ".")] = "",
+    limit: Annotated[int, typer.Option("--limit", help="How many at most, 1 to 20.")] = 10,
+    json: show.Json = False,
+) -> None:
+    """Look up earlier work, best first."""
+    with person.logged_in() as (vault, actor):
+        hits = vault.context.recall(
+            actor, query, cwd=str(Path.cwd()), project="." if here else "", client=client, kind=kind, limit=limit
+        )
+    if json:
+        items = [
+            {
+                "id": hit.record_id,
+                "kind": hit.kind,
+                "title": hit.title,
+                "outcome": hit.outcome,
+                "updated_at": iso(hit.updated_us),
+                "machine": hit.machine_name,
+                "person": hit.owner_name,
+                "project": hit.project,
+                "client": hit.client,
+                "branch": hit.branch,
+                "score": round(hit.score, 4),
+            }
+            for hit in hits
+        ]
+        show.as_json({"items": items})
+        return
+    show.table(
+        ("record", "when", "kind", "project", "title", "outcome"),
+        ((h.record_id, show.moment(h.updated_us), h.kind, h.project, h.title, h.outcome) for h in hits),
+        empty="nothing is remembered of that",
+    )
+
+
+@app.command("show")
+def show_(record_id: RecordId, *, json: show.Json = False) -> None:
+    """Show one record whole."""
+    with person.logged_in() as (vault, actor):
+        record = vault.context.get(actor, record_id)
+    if json:
+        show.as_json(_as_json(record))
+        return
+    show.pairs(
+        (
+            ("record", record.record_id),
+            ("kind", record.kind),
+            ("title", record.title),
+            ("project", record.project_name),
+            ("client", record.client),
+            ("branch", record.branch),
+            ("session", record.session_id),
+            ("machine", record.machine_name),
+            ("person", record.owner_name),
+            ("from", show.moment(record.created_us)),
+            ("to", show.moment(record.updated_us)),
+            ("outcome", record.outcome),
+            ("tags", ", ".join(record.tags)),
+            ("files", "\n".join(record.files)),
+            ("commits", ", ".join(record.commits)),
+            ("struck", ", ".join(f"{rule} {count}" for rule, count in record.struck.items())),
+        )
+    )
+    print()
+    print(show.clean(record.digest))
+
+
+@app.command()
+def forget(
+    record_id: RecordId,
+    *,
+    purpose: Annotated[str, typer.Option("--purpose", help="Why; goes into the audit log.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: show.Json = False,
+) -> None:
+    """Remove a record for good; its session is not captured again."""
+    with person.logged_in() as (vault, actor):
+        ask.confirm("Remove it for good?", yes=yes)
+        gone = vault.context.forget(actor, record_id, purpose)
+    if json:
+        show.as_json({"id": gone.record_id, "entry": gone.entry})
+        return
+    print(f"forgot {gone.record_id} (audit entry {gone.entry})")
+
+
+@app.command()
+def status(*, json: show.Json = False) -> None:
+    """Tell how much is remembered, and what still waits to be captured."""
+    from hooks import spool
+
+    with person.logged_in() as (vault, actor):
+        counts = vault.context.counts(actor)
+        home = str(vault.settings.home)
+        waiting = sum(1 for _ in spool.pending(home))
+        aside = len(list(vault.settings.spool_dir.glob(f"*{spool.ASIDE}")))
+    if json:
+        show.as_json({"records": dict(counts), "waiting": waiting, "set_aside": aside})
+        return
+    show.pairs((("remembered", ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "nothing"),))
+    show.pairs((("waiting   ", str(waiting)), ("set aside ", str(aside))))
+    if waiting:
+        show.note("capture them now: claudetools sync")
+
+
+def _as_json(record: ContextRecord) -> dict[str, object]:
+    return {
+        "id": record.record_id,
+        "kind": record.kind,
+        "title": record.title,
+        "digest": record.digest,
+        "outcome": record.outcome,
+        "project": record.project_name,
+        "client": record.client,
+        "branch": record.branch,
+        "session": record.session_id,
+        "machine": record.machine_name,
+        "person": record.owner_name,
+        "created_at": iso(record.created_us),
+        "updated_at": iso(record.updated_us),
+        "tags": list(record.tags),
+        "files": list(record.files),
+        "commits": list(record.commits),
+        "struck": dict(record.struck),
+        "tokens": {"raw": record.raw_tokens, "digest": record.digest_tokens},
+    }

@@ -1,0 +1,39 @@
+"""`claudetools sync`: turns the notes that wait in the spool into context records, now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from domain.errors import Unavailable
+from mcp_server.answers import exit_code
+from mcp_server.cli import person, show
+
+app = typer.Typer()
+
+
+@app.command()
+def sync(
+    *,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something goes wrong.")] = False,
+    json: show.Json = False,
+) -> None:
+    """Capture what sessions left to be captured.  Exit code 75 where something still waits; needs no login."""
+    with person.vault() as vault:
+        outcome = vault.capture.drain()
+    numbers = {
+        "captured": outcome.captured,
+        "unchanged": outcome.unchanged,
+        "waiting": outcome.waiting,
+        "set_aside": outcome.set_aside,
+    }
+    troubles = [str(trouble) for trouble in outcome.troubles]
+    if json:
+        show.as_json({**numbers, "troubles": troubles})
+    elif not quiet:
+        print(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items()))
+        for trouble in troubles:
+            show.note(trouble)
+    if outcome.waiting:
+        raise typer.Exit(exit_code(Unavailable("")))
