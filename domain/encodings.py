@@ -174,6 +174,7 @@ class _Dropped(View):
         self._drop = drop
         self._source = parent.data
         self._before: list[int] | None = None
+        self._kept: dict[int, list[int]] = {}
 
     def _place(self, index: int) -> int:
         if self._before is None:  # only a hit pays for the way back
@@ -181,14 +182,12 @@ class _Dropped(View):
             lengths = (len(self._source[at : at + self._BLOCK].translate(None, self._drop)) for at in blocks)
             self._before = [0, *accumulate(lengths)]
         block = bisect_right(self._before, index) - 1
-        left = index - self._before[block]
-        at = block * self._BLOCK
-        for at in range(at, min(at + self._BLOCK, len(self._source))):
-            if self._source[at] not in self._drop:
-                if left == 0:
-                    return at
-                left -= 1
-        return at
+        kept = self._kept.get(block)
+        if kept is None:
+            at = block * self._BLOCK
+            run = enumerate(self._source[at : at + self._BLOCK], at)
+            kept = self._kept[block] = [place for place, byte in run if byte not in self._drop]
+        return kept[index - self._before[block]]
 
     def _step(self, start: int, end: int) -> tuple[int, int]:
         return self._place(start), self._place(end - 1) + 1

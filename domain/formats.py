@@ -10,15 +10,15 @@ is tried at those places alone.  All expressions have bounded repetition: no tex
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Protocol, cast
 
 import ahocorasick_rs
+
+from domain.randomness import like_a_password, placeholder, random, random_enough
 
 Found = tuple[int, int, str]
 """Start, end and rule."""
@@ -65,29 +65,26 @@ TOKENS: tuple[Rule, ...] = (
     # crypt(5), PHC string format, Kerberos hashes
     _token(
         "password-hash",
-        tuple(
-            f"${k}$"
-            for k in (
-                "1",
-                "2a",
-                "2b",
-                "2x",
-                "2y",
-                "5",
-                "6",
-                "7",
-                "8",
-                "9",
-                "y",
-                "gy",
-                "apr1",
-                "scrypt",
-                "argon2i",
-                "argon2d",
-                "argon2id",
-            )
-        )
-        + ("$pbkdf2", "$krb5", "{ssha"),
+        (
+            "$1$",
+            "$2a$",
+            "$2b$",
+            "$2x$",
+            "$2y$",
+            "$5$",
+            "$6$",
+            "$7$",
+            "$8$",
+            "$9$",
+            "$y$",
+            "$gy$",
+            "$apr1$",
+            "$scrypt$",
+            "$argon2",
+            "$pbkdf2",
+            "$krb5",
+            "{ssha",
+        ),
         r"(?:\$(?:1|2[abxy]|5|6|7|8|9|y|gy|apr1|scrypt|argon2(?:i|d|id)|pbkdf2[a-z0-9-]{0,12}|krb5[a-z]{2,8})\$|\{SSHA[0-9]{0,3}\})[./A-Za-z0-9$=,+*:@_-]{20,6000}",
         fold=True,
     ),
@@ -178,18 +175,91 @@ TOKENS: tuple[Rule, ...] = (
 )
 
 # Vendors whose tokens are `prefix_BODY` or `prefix-BODY` without more structure; the body must look drawn at random.
-_PREFIXES = (
-    "aio_ odt_ cfxk_ shltm_ flb_ ion_ hf_ gsk_ npm_ nfp_ rpa_ nvapi- pplx- xai- phc_ phx_ lin_api_ figd_ dop_v1_ doo_v1_ dor_v1_ glsa_ glc_ ntn_ "
-    "secret_ whsec_ shpat_ shpca_ shppa_ shpss_ sntrys_ sntryu_ dckr_pat_ dckr_oat_ tfp_ pul- rdme_ vcp_ vck_ exa_ ramp_id_ ramp_sec_ cfpat- "
-    "pmak- ico- ico_ xkeysib- xsmtpsib- flwseck- ezak ezt dapi storecove_ django-insecure- aik_client_ aik_secret_ sk_live_ sk_test_ pk_live_ pk_test_ "
-    "rk_live_ rk_test_ ak_live_ ak_test_ live_auth_ test_auth_ live_sk_ test_sk_ _live_ _test_ _prod_ tkn.v1_ sl. hvs. hvb. .atlasv1. cli_"
-).split()
+_PREFIXES = [
+    "aio_",
+    "odt_",
+    "cfxk_",
+    "shltm_",
+    "flb_",
+    "ion_",
+    "hf_",
+    "gsk_",
+    "npm_",
+    "nfp_",
+    "rpa_",
+    "nvapi-",
+    "pplx-",
+    "xai-",
+    "phc_",
+    "phx_",
+    "lin_api_",
+    "figd_",
+    "dop_v1_",
+    "doo_v1_",
+    "dor_v1_",
+    "glsa_",
+    "glc_",
+    "ntn_",
+    "secret_",
+    "whsec_",
+    "shpat_",
+    "shpca_",
+    "shppa_",
+    "shpss_",
+    "sntrys_",
+    "sntryu_",
+    "dckr_pat_",
+    "dckr_oat_",
+    "tfp_",
+    "pul-",
+    "rdme_",
+    "vcp_",
+    "vck_",
+    "exa_",
+    "ramp_id_",
+    "ramp_sec_",
+    "cfpat-",
+    "pmak-",
+    "ico-",
+    "ico_",
+    "xkeysib-",
+    "xsmtpsib-",
+    "flwseck-",
+    "ezak",
+    "ezt",
+    "dapi",
+    "storecove_",
+    "django-insecure-",
+    "aik_client_",
+    "aik_secret_",
+    "sk_live_",
+    "sk_test_",
+    "pk_live_",
+    "pk_test_",
+    "rk_live_",
+    "rk_test_",
+    "ak_live_",
+    "ak_test_",
+    "live_auth_",
+    "test_auth_",
+    "live_sk_",
+    "test_sk_",
+    "_live_",
+    "_test_",
+    "_prod_",
+    "tkn.v1_",
+    "sl.",
+    "hvs.",
+    "hvb.",
+    ".atlasv1.",
+    "cli_",
+]
 _PREFIXED = (
     Rule(
         "prefixed-token",
         tuple(each for each in _PREFIXES if not each.startswith("_")),
         re.compile(_START + r"[A-Za-z][A-Za-z0-9]{1,9}(?:[_.-][a-z0-9]{1,8}){0,2}?[_.-]?([A-Za-z0-9_+=-]{16,200})"),
-        check=lambda word: random(word),
+        check=random,
         whole=True,
     ),
     Rule(
@@ -197,27 +267,16 @@ _PREFIXED = (
         tuple(each for each in _PREFIXES if each.startswith("_")),
         re.compile(_START + r"[A-Za-z]{2,10}_(?:live|test|prod)_([A-Za-z0-9_+=-]{16,200})"),
         10,
-        check=lambda word: random(word),
+        check=random,
         whole=True,
     ),
 )
 
 
-def random(word: str, shortest: int = 16) -> bool:
-    """Whether a word looks drawn at random rather than written: digits, letters and cases in quick change."""
-    if len(word) < shortest or entropy(word) < 3.0:  # noqa: PLR2004  a run, a counter, a pattern
-        return False
-    kinds = [_kind(c) for c in word]
-    changes = sum(a != b for a, b in pairwise(kinds))
-    if 0 not in kinds:  # without a digit only a wild mixture of cases is not words in camel case
-        return changes * 2 >= len(word) and 3 not in kinds  # noqa: PLR2004
-    return changes * 6 >= len(word) and len(set(kinds)) > 1
-
-
-def _kind(character: str) -> int:
-    return 0 if character.isdigit() else 1 if character.islower() else 2 if character.isupper() else 3
-
-
+_KINDS = bytes(
+    ord("d") if chr(b).isdigit() else ord("l") if chr(b).islower() else ord("u") if chr(b).isupper() else ord("o")
+    for b in range(128)
+).ljust(256, b"o")
 # Names to which a credential is assigned.
 _NAMES = (
     r"pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|private|auth|account|app|client|consumer|encryption|signing|master|session|shared|storage|service|license|licence|subscription|webhook|admin|public|site)[ _.-]?key"
@@ -249,7 +308,7 @@ _ASSIGNED = (
             r"([^\s\"'`<>,;(){}\[\]|]{16,400})",
             re.IGNORECASE,
         ),
-        check=lambda word: _random_enough(word),
+        check=random_enough,
     ),
     Rule(
         "assigned-password",
@@ -259,7 +318,7 @@ _ASSIGNED = (
             r"(?:\"([^\s\"]{6,200})\"|'([^\s']{6,200})'|`([^\s`]{6,200})`|([^\s\"'`<>,;(){}\[\]|$]{6,200}))",
             re.IGNORECASE,
         ),
-        check=lambda word: _like_a_password(word),
+        check=like_a_password,
     ),
 )
 # Where the place alone says that the value is secret.
@@ -273,13 +332,13 @@ _PLACES = (
             r"([A-Za-z0-9._~+/=:!@#%^&*-]{8,4000})",
             re.IGNORECASE,
         ),
-        check=lambda word: not _PLACEHOLDER.search(word) and not word.isalpha(),
+        check=lambda word: not placeholder(word) and not word.isalpha(),
     ),
     Rule(
         "bearer-token",
         ("bearer ",),
         re.compile(r"bearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,4000})", re.IGNORECASE),
-        check=lambda word: not _PLACEHOLDER.search(word) and random(word),
+        check=lambda word: not placeholder(word) and random(word),
     ),
     Rule(
         "cookie-header",
@@ -292,9 +351,7 @@ _PLACES = (
         "url-password",
         ("://",),
         re.compile(r"://[^\s/:@\"'`<>?#]{0,128}:([^\s/@\"'`<>]{3,256})@[A-Za-z0-9\[]"),
-        check=lambda word: (
-            not _PLACEHOLDER.search(word) and not re.fullmatch(r"(?i)pass(?:word)?|pwd|secret|token|pw", word)
-        ),
+        check=lambda word: not placeholder(word) and not re.fullmatch(r"(?i)pass(?:word)?|pwd|secret|token|pw", word),
     ),
     Rule(
         "url-parameter",
@@ -320,7 +377,7 @@ _PLACES = (
             )
         ),
         re.compile(r"[?&][A-Za-z_-]{2,24}=([^\s&\"'`<>#,]{8,2000})"),
-        check=lambda word: not _PLACEHOLDER.search(word) and (random(word, 12) or _like_a_password(word)),
+        check=lambda word: not placeholder(word) and (random(word, 12) or like_a_password(word)),
     ),
     Rule(
         "command-line-password",
@@ -341,7 +398,7 @@ _PLACES = (
             r"(?:--?(?:password|passphrase|pass|token|secret|api-?key|auth(?:-token)?)(?:=|[ \t]{1,4})|sshpass -p[ \t]{0,4})[\"']?([^\s\"'`<>|;&$()-][^\s\"'`<>|;&()]{5,200})",
             re.IGNORECASE,
         ),
-        check=lambda word: _like_a_password(word),
+        check=like_a_password,
     ),
     Rule(
         "command-line-password",
@@ -349,7 +406,7 @@ _PLACES = (
         re.compile(
             r"(?:curl|wget)[^\n]{0,300}?[ \t](?:-u|--user|--proxy-user)[ \t=]{0,2}[\"']?[^\s:\"'$]{1,80}:([^\s\"'$<>]{3,200})"
         ),
-        check=lambda word: not _PLACEHOLDER.search(word),
+        check=lambda word: not placeholder(word),
     ),
     Rule(
         "command-line-password",
@@ -358,63 +415,37 @@ _PLACES = (
             r"(?:(?:mysql|mariadb)[a-z]{0,6}[^\n|;]{0,200}?[ \t]-p([^\s\"'$<>-][^\s\"'$<>]{5,100})|psexec[^\n]{0,200}?[ \t]-p[ \t]{1,4}([^\s%$<>]{4,100}))",
             re.IGNORECASE,
         ),
-        check=lambda word: not _PLACEHOLDER.search(word),
+        check=lambda word: not placeholder(word),
     ),
 )
-_PLACEHOLDER = re.compile(
-    r"(?i)x{4,}|\*{3,}|\.{3,}|<[^>]*>|\$\{|\{\{|%\(|your|example|changeme|redacted|placeholder|dummy|secret:|^\$|^%|^null$|^none$|^true$|^false$|struck:"
-)
-_CODE = re.compile(
-    r"^[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::|->)[A-Za-z_][A-Za-z0-9_]*)+$|^[a-z_]+$|^[A-Z_]+$|^(?:[a-z]+[A-Z][a-z]+)+$|^(?:[A-Z][a-z]+)+$|://|^[.~]{0,2}/|/[a-z][a-z_.-]{2,}/|/[a-z_-]{3,}$|\\[A-Za-z.]|:[0-9]+:|^[a-z]+(?:[,/:][a-z0-9]+)+$"
-)
-_HEX = re.compile(r"^(?:0x)?[0-9a-fA-F-]{16,}$")
-
-
-def _random_enough(word: str) -> bool:
-    """For a value beside a telling name: no placeholder, no path, no expression, and not all of one kind."""
-    if _PLACEHOLDER.search(word) or _CODE.search(word):
-        return False
-    word = word.rstrip("=")
-    if random(word):
-        return True
-    # One long run of letters and digits is no name that people give to things.
-    digits = sum(map(str.isdigit, word))
-    solid = word.isascii() and word.isalnum() and len(word) >= 20 and entropy(word) >= 3.0  # noqa: PLR2004
-    return solid and (digits > 2 or (len(word) >= 24 and (word.islower() or word.isupper())))  # noqa: PLR2004
-
-
-def _like_a_password(word: str) -> bool:
-    if _PLACEHOLDER.search(word) or _CODE.search(word):
-        return False
-    kinds = {_kind(c) for c in word}
-    return len(kinds) > 2 or (
-        len(kinds) == 2 and (0 in kinds or 3 in kinds) and not word.replace("_", "").replace("-", "").isalpha()
-    )
-
-
 _AHEAD = 500  # characters after its anchor in which a rule that looks back may end
+_LONG_RUN = 200  # characters of a refused match within which no shorter one is tried
 
 
 def find(text: str, *, engine: bool = True) -> Iterator[Found]:
     """Everything in the text that is recognised as a credential; spans may overlap."""
-    flat = text.encode("ascii", "replace").lower()
+    flat = text.encode("ascii", "replace").lower()  # one byte a character, so that places are places in the text
     search, owners = _anchors()
-    done: dict[int, int] = {}
+    done = [0] * len(_ALL)
     for number, start, _ in search.find_matches_as_indexes(flat, overlapping=True):
         for place in owners[number]:
+            if start < done[place]:
+                continue
             rule = _ALL[place]
-            at = max(done.get(place, 0), start - rule.back)
-            match = (
-                rule.expression.search(text, at, start + _AHEAD) if rule.back else rule.expression.match(text, start)
-            )
-            if match is None or (rule.back and match.start() > start):
+            if rule.back:
+                match = rule.expression.search(text, max(done[place], start - rule.back), start + _AHEAD)
+            else:
+                match = rule.expression.match(text, start)
+            if match is None or match.start() > start:
                 continue
             group = match.lastindex or 0
             if rule.check is not None and not rule.check(match.group(group)):
+                # A shorter value may begin inside; a long run is judged once, or it would be judged at every anchor.
+                done[place] = match.start(group) if match.end() - match.start() < _LONG_RUN else match.end()
                 continue
             done[place] = match.end()
-            start_at, end_at = match.span(0 if rule.whole else group)
-            yield start_at, end_at, rule.name
+            at, to = match.span(0 if rule.whole else group)
+            yield at, to, rule.name
     if engine:
         yield from _engine(text)
 
@@ -431,12 +462,6 @@ def _anchors() -> tuple[ahocorasick_rs.BytesAhoCorasick, list[list[int]]]:
     return ahocorasick_rs.BytesAhoCorasick([word.encode() for word in words]), list(words.values())
 
 
-def entropy(word: str) -> float:
-    """Shannon's entropy of the word's characters, in bits a character."""
-    size = len(word)
-    return -sum((n := word.count(c)) / size * math.log2(n / size) for c in set(word)) if word else 0.0
-
-
 # --- the engine ------------------------------------------------------------------------------------------------------
 
 
@@ -449,11 +474,14 @@ def _binding() -> _Binding:
     """The engine; importing it costs 25 ms, its rules 30 ms and 25 MB, once in a process and only where text is struck."""
     from betterleaks._lib import get_binding
 
-    return cast(_Binding, get_binding())
+    return cast("_Binding", get_binding())
 
 
 _SLUG = re.compile(r"[^a-z0-9-]+")
 _SHORTEST = 6
+_FEW = 8
+_PIECE = 1 << 16
+_OVERLAP = 1 << 12
 # A comment that switches the engine off for its line must not protect a secret; NUL ends the engine's input.
 _HUSH = re.compile(r"(?i)(leaks):(allow)")
 _HUSHED = str.maketrans({"\0": " "})
@@ -462,13 +490,29 @@ _HUSHED = str.maketrans({"\0": " "})
 def _engine(text: str) -> Iterator[Found]:
     """What the engine recognises: each secret that it names, wherever the text holds it."""
     seen = _HUSH.sub(r"\1 \2", text.translate(_HUSHED)) if "\0" in text or "eaks:" in text else text
-    found = _binding().scan_string(seen.encode("utf-8", "replace").decode()).get("data") or []
-    secrets = {(str(each["match"]["value"]), str(each["rule_id"])) for each in found}
-    for secret, rule in sorted(secrets):
-        if len(secret) < _SHORTEST:
-            continue
-        name = _SLUG.sub("-", rule.lower())[:60]
-        at = text.find(secret)
-        while at >= 0:
-            yield at, at + len(secret), name
-            at = text.find(secret, at + len(secret))
+    secrets: dict[str, str] = {}
+    for piece in _pieces(seen.encode("utf-8", "replace").decode()):
+        for each in _binding().scan_string(piece).get("data") or []:
+            secret, rule = str(each["match"]["value"]), _SLUG.sub("-", str(each["rule_id"]).lower())[:60]
+            if len(secret) >= _SHORTEST:
+                secrets[secret] = min(secrets.get(secret, rule), rule)
+    if len(secrets) <= _FEW:
+        for secret, rule in secrets.items():
+            at = text.find(secret)
+            while at >= 0:
+                yield at, at + len(secret), rule
+                at = text.find(secret, at + len(secret))
+        return
+    search = ahocorasick_rs.AhoCorasick(list(secrets))
+    rules = list(secrets.values())
+    for number, start, end in search.find_matches_as_indexes(text, overlapping=True):
+        yield start, end, rules[number]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Overlapping pieces: the engine's time grows with the square of what it finds in one."""
+    if len(text) <= _PIECE:
+        yield text
+        return
+    for at in range(0, len(text), _PIECE - _OVERLAP):
+        yield text[at : at + _PIECE]

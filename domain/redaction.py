@@ -61,7 +61,8 @@ class Redactor:
         text = self._strike_known(text, counts)
         text = _strike(text, list(_private(text)), counts)
         for _ in range(_ROUNDS):
-            spans = list(formats.find(_KEPT.sub(_blank, text), engine=self._engine))
+            shown = _KEPT.sub(_blank, text) if "[struck: " in text or "{{credential:" in text else text
+            spans = list(formats.find(shown, engine=self._engine))
             after = _strike(text, spans, counts)
             # A new reference or mark can complete a value that the escapes around it hid.
             after = self._strike_known(after, counts) if after != text else after
@@ -109,8 +110,11 @@ def _private(text: str) -> Iterator[tuple[int, int, str]]:
         yield opens.start(), at, "private"
         if not closes:
             break
-    for match in _FORGET.finditer(text):
-        yield match.start(), _paragraph_end(text, match.end()), "private"
+    at = 0
+    for match in _FORGET.finditer(text) if "remember" in text.lower() else ():
+        if match.start() >= at:
+            at = _paragraph_end(text, match.end())
+            yield match.start(), at, "private"
 
 
 def _paragraph_end(text: str, start: int) -> int:
