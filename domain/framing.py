@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-Scalar = str | int | bytes | bool | None
+Scalar = str | int | float | bytes | bool | None
 
 
 def frame(*parts: str | bytes | int) -> bytes:
@@ -28,6 +28,8 @@ def typed(value: Scalar) -> bytes:
         return b"i" + str(int(value)).encode()
     if isinstance(value, str):
         return b"s" + value.encode("utf-8")
+    if isinstance(value, float):  # we write none; somebody's hand may have
+        return b"f" + repr(value).encode()
     return b"b" + bytes(value)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, or_, select
 
 from domain.audit import Link, Opening, columns_of
+from storage.engine import as_bytes
 from storage.schema import audit_chains, audit_entries
 
 
@@ -59,7 +60,7 @@ class Audit:
         """The stored hash of an entry: tells whether a commit whose reply was lost came through."""
         query = select(audit_entries.c.hash).where(audit_entries.c.entry_id == entry_id)
         found = self._connection.execute(query).scalar()
-        return None if found is None else bytes(found)
+        return None if found is None else as_bytes(found)
 
     def failures(self, action: str, subject_id: str, since_us: int) -> int:
         """How many times an act on a subject failed since then: what locks a login."""
@@ -121,9 +122,9 @@ class Audit:
                 row["actor_id"],
                 row["process"],
                 row["opened_us"],
-                _bytes(row["body"]),
-                _bytes(row["hash"]),
-                _bytes(row["signature"]),
+                as_bytes(row["body"]),
+                as_bytes(row["hash"]),
+                as_bytes(row["signature"]),
             )
 
     def every_link(self) -> Iterator[StoredLink]:
@@ -134,16 +135,9 @@ class Audit:
             link = Link(
                 row["chain_id"],
                 row["seq"],
-                _bytes(row["prev_hash"]),
-                _bytes(row["body"]),
-                _bytes(row["hash"]),
-                _bytes(row["signature"]),
+                as_bytes(row["prev_hash"]),
+                as_bytes(row["body"]),
+                as_bytes(row["hash"]),
+                as_bytes(row["signature"]),
             )
             yield StoredLink(link, dict(row))
-
-
-def _bytes(value: object) -> bytes:
-    # A column that someone changed by hand may hold another type; it then fails the comparison.
-    if isinstance(value, bytes):
-        return value
-    return str(value).encode("utf-8", "surrogatepass")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from domain.credentials import Head, SealedField, SealedVersion
 from domain.errors import Broken, Conflict
+from storage.engine import as_bytes
 from storage.guard import Condition, Guard
 from storage.schema import (
     client_keys,
@@ -278,10 +279,10 @@ def _sealed(row: RowMapping | Mapping[str, Any]) -> SealedField:
         type=row["type"],
         field=row["field"],
         version=row["version"],
-        blob=bytes(row["blob"]),
-        wrapped_key=bytes(row["wrapped_key"]),
+        blob=as_bytes(row["blob"]),
+        wrapped_key=as_bytes(row["wrapped_key"]),
         client_key_version=row["client_key_version"],
-        wrapped_client_key=bytes(row["wrapped_client_key"]),
+        wrapped_client_key=as_bytes(row["wrapped_client_key"]),
         username=row["username"],
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -51,9 +52,19 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # Bytes that are no text come from somebody's hand: they are read, and fail the row's check.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         return connection
 
     return connect
+
+
+def as_bytes(value: object) -> bytes:
+    """A stored blob, whatever somebody put in its place: SQLite keeps any type in any column.
+
+    Another type fails the check that follows, and is never taken for a length.
+    """
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
 def _begin(connection: Connection) -> None:

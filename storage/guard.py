@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, selec
 
 from domain.errors import Broken
 from domain.framing import Scalar
+from storage.engine import as_bytes
 from storage.schema import audit_entries
 
 Mac = Callable[[str, Mapping[str, Scalar]], bytes]
@@ -55,7 +56,7 @@ class Guard:
 
     def check(self, table: Table, row: Row, subject_type: str, key: str) -> None:
         """Checks the row's MAC.  Raises Broken, naming the row."""
-        if not hmac.compare_digest(bytes(row["mac"]), self.mac_of(table, row)):
+        if not hmac.compare_digest(as_bytes(row["mac"]), self.mac_of(table, row)):
             raise Broken(
                 f"{subject_type} {row[key]} is not as it was written (modified)",
                 hint="claudetools audit verify",

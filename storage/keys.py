@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from storage.engine import as_bytes
 from storage.guard import Condition, Guard
 from storage.schema import SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
 
@@ -43,7 +44,7 @@ def read_vault_id(connection: Connection) -> str | None:
 def read_slots(connection: Connection) -> list[Slot]:
     """Every key slot."""
     rows = connection.execute(select(key_slots).order_by(key_slots.c.created_us)).mappings()
-    return [Slot(r["slot_id"], r["kind"], r["label"], bytes(r["wrapped"]), r["created_us"]) for r in rows]
+    return [Slot(r["slot_id"], r["kind"], r["label"], as_bytes(r["wrapped"]), r["created_us"]) for r in rows]
 
 
 def read_compatibility(connection: Connection) -> tuple[int, int]:
