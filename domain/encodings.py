@@ -152,14 +152,15 @@ class View:
         self.data = data
         self.parent = parent
 
-    def _step(self, start: int, end: int) -> tuple[int, int]:
+    def step(self, start: int, end: int) -> tuple[int, int]:
+        """The range of the parent's bytes that made `data[start:end]`."""
         return start, end
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The range of the first ancestor's bytes that made `data[start:end]`."""
         view: View | None = self
         while view is not None:
-            start, end = view._step(start, end)
+            start, end = view.step(start, end)
             view = view.parent
         return start, end
 
@@ -189,7 +190,7 @@ class _Dropped(View):
             kept = self._kept[block] = [place for place, byte in run if byte not in self._drop]
         return kept[index - self._before[block]]
 
-    def _step(self, start: int, end: int) -> tuple[int, int]:
+    def step(self, start: int, end: int) -> tuple[int, int]:
         return self._place(start), self._place(end - 1) + 1
 
 
@@ -209,7 +210,7 @@ class _Replaced(View):
             return at, at + 1
         return start, start + length
 
-    def _step(self, start: int, end: int) -> tuple[int, int]:
+    def step(self, start: int, end: int) -> tuple[int, int]:
         return self._one(start)[0], self._one(end - 1)[1]
 
 
@@ -227,7 +228,7 @@ def _character(code: int) -> bytes:
     return chr(code).encode("utf-8", "surrogatepass") if code <= 0x10FFFF else b""  # noqa: PLR2004  last code point
 
 
-def _meaning(token: bytes) -> bytes:
+def _meaning(token: bytes) -> bytes:  # noqa: PLR0911  one return a kind of escape
     """What an escape stands for."""
     first = token[:1]
     if first == b"\x1b":

@@ -459,7 +459,9 @@ def _anchors() -> tuple[ahocorasick_rs.BytesAhoCorasick, list[list[int]]]:
     for place, rule in enumerate(_ALL):
         for anchor in rule.anchors:
             words.setdefault(anchor, []).append(place)
-    return ahocorasick_rs.BytesAhoCorasick([word.encode() for word in words]), list(words.values())
+    return ahocorasick_rs.BytesAhoCorasick(
+        [word.encode() for word in words], implementation=ahocorasick_rs.Implementation.DFA
+    ), list(words.values())
 
 
 # --- the engine ------------------------------------------------------------------------------------------------------
