@@ -89,6 +89,8 @@ def _text_spellings(text: str) -> Iterator[bytes]:
         urllib.parse.quote(text, safe="/"),
         urllib.parse.quote_plus(text),
         json.dumps(text)[1:-1],
+        json.dumps(json.dumps(text)[1:-1])[1:-1],  # unescaping twice would also undo what the value itself spells
+        urllib.parse.quote(urllib.parse.quote(text, safe=""), safe=""),
         json.dumps(text, ensure_ascii=False)[1:-1],
         json.dumps(text)[1:-1].replace("/", "\\/"),
         html.escape(text),
