@@ -60,10 +60,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def tell(error: Exception, *, as_json: bool) -> int:
     """Says what went wrong.  Returns the exit code."""
-    error_id = ""
+    error_id = where = ""
     if not isinstance(error, ClaudeToolsError):
         error_id = answers.new_error_id()
-        _keep(error, error_id)
+        where = _keep(error, error_id)
     said = answers.to_json(error, error_id=error_id)
     if as_json:
         print(json.dumps({"error": said}, ensure_ascii=False), file=sys.stderr)
@@ -74,7 +74,7 @@ def tell(error: Exception, *, as_json: bool) -> int:
     if isinstance(error, TooMany):
         lines.append(f"  wait {error.seconds} s")
     if error_id:
-        lines.append(f"  error {error_id}, see {data_directory() / 'log' / LOG_FILE}")
+        lines.append(f"  error {error_id}, {where}")
     if said["hint"]:
         lines.append(f"  next: {said['hint']}")
     print("\n".join(lines), file=sys.stderr)
@@ -133,8 +133,11 @@ def _expected(error: BadParameter) -> str:
     return f"must be of kind {kind}"
 
 
-def _keep(error: BaseException, error_id: str) -> None:
-    """Writes an unexpected error's type and places to the log file; its text may hold a value and stays out."""
+def _keep(error: BaseException, error_id: str) -> str:
+    """Writes an unexpected error's type and places to the log file; its text may hold a value and stays out.
+
+    Returns where it can be read: the log file, or in short here, where no data directory can take it.
+    """
     lines = [f"{datetime.now(UTC).isoformat(timespec='seconds')} {error_id} python {sys.version.split()[0]}"]
     seen: set[int] = set()
     link: BaseException | None = error
@@ -144,8 +147,10 @@ def _keep(error: BaseException, error_id: str) -> None:
         frames = traceback.extract_tb(link.__traceback__)
         lines += [f"    {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
         link = link.__cause__ or link.__context__
+    file = data_directory() / "log" / LOG_FILE
     with suppress(OSError):
-        file = data_directory() / "log" / LOG_FILE
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as log:
             log.write("\n".join(lines) + "\n")
+        return f"see {file}"
+    return f"{type(error).__qualname__} at {lines[-1].strip()}"

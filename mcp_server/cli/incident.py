@@ -20,7 +20,7 @@ from domain.incidents import (
     IncidentDraft,
     Whole,
 )
-from domain.indicators import TLP, IndicatorDraft, defang
+from domain.indicators import KINDS, TLP, IndicatorDraft, defang
 from mcp_server.answers import iso
 from mcp_server.cli import ask, person, show
 
@@ -240,7 +240,7 @@ def _indicators(given: Sequence[str] | None, tlp: str) -> tuple[IndicatorDraft, 
     drafts = []
     for one in given or ():
         kind, mark, value = one.partition("=")
-        named = bool(mark) and kind.isalpha() and kind.islower()
+        named = bool(mark) and kind in KINDS
         drafts.append(IndicatorDraft(value if named else one, kind if named else "", tlp))
     return tuple(drafts)
 
