@@ -150,7 +150,7 @@ def columns_of(body: bytes) -> dict[str, str | int | None]:
             "subject_revision": said["subject"]["revision"],
             "purpose": said["purpose"],
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Broken("an audit entry's body is not in the stored form") from None
 
 
@@ -183,6 +183,21 @@ def opening_body(chain_id: str, machine_id: str, actor_id: str, process: str, op
             "opened": opened_us,
         }
     )
+
+
+def opening_columns_of(body: bytes) -> dict[str, str | int]:
+    """The columns that copy an opening's body.  Raises Broken for bytes that are none."""
+    try:
+        said = json.loads(body)
+        return {
+            "chain_id": said["chain"],
+            "machine_id": said["machine"],
+            "actor_id": said["actor"],
+            "process": said["process"],
+            "opened_us": said["opened"],
+        }
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Broken("an audit chain's opening is not in the stored form") from None
 
 
 def link(entry: Entry, chain_id: str, seq: int, prev_hash: bytes, signer: Signer) -> Link:

@@ -42,7 +42,7 @@ def guarded_rows(connection: Connection, guard: Guard) -> Iterator[Finding]:
             .where(entry.subject_type == subject_type, entry.subject_revision.is_not(None))
             .group_by(entry.subject_id)
         )
-        logged: dict[str, int] = {subject: revision for subject, revision in newest}  # noqa: C416  # rows, not pairs
+        logged: dict[str, object] = {subject: revision for subject, revision in newest}  # noqa: C416  # rows, not pairs
         for row in connection.execute(select(table)).mappings():
             where = f"{subject_type} {row[key]}"
             if "reference" in row:
@@ -53,7 +53,9 @@ def guarded_rows(connection: Connection, guard: Guard) -> Iterator[Finding]:
             except (Broken, TypeError, AttributeError):
                 yield Finding("modified", where, "the row is not as it was written")
                 continue
-            if last is None:
+            if last is not None and not isinstance(last, int):  # SQLite keeps any type in any column
+                yield Finding("missing", where, "the entry of its last change is damaged")
+            elif last is None:
                 yield Finding("missing", where, "the audit log does not know this row")
             elif row["revision"] < last:
                 yield Finding(

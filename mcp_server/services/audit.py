@@ -154,11 +154,18 @@ def _machine_key(unit: Unit, machine_id: str) -> bytes | None:
     return machine.public_key if machine else None
 
 
+def _facts(body: object) -> Mapping[str, Any]:
+    try:
+        facts = json.loads(str(body))["facts"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        facts = None
+    return facts if isinstance(facts, dict) else {"damaged": "claudetools audit verify"}
+
+
 _PARTS = ("agent", "person", "owner", "machine", "session")
 
 
 def _view(row: Mapping[str, Any]) -> EntryView:
-    said = json.loads(row["body"])
     verified = tuple(str(row["verified"]).split())
     present = {
         "agent": row["actor_kind"] == "agent",
@@ -185,5 +192,5 @@ def _view(row: Mapping[str, Any]) -> EntryView:
         subject_id=row["subject_id"],
         client_id=row["client_id"],
         purpose=row["purpose"],
-        facts=said.get("facts", {}),
+        facts=_facts(row["body"]),
     )

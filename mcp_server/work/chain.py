@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
 from pathlib import Path
 
 from domain.audit import Entry, Link, Receipt, Signer, link, open_chain
+from domain.errors import Unavailable
 from domain.ids import new_id
 from storage.audit import Audit
 
@@ -62,16 +64,41 @@ class HeadNotes:
     def __init__(self, directory: Path) -> None:
         self._file = directory / "heads.log"
         self._lock = threading.Lock()
+        self._torn = True  # until the end of the file was looked at
 
     def note(self, chain_id: str, seq: int, digest: bytes) -> None:
-        """Appends one line.  One small O_APPEND write does not mix with another process's."""
+        """Appends one line.  One small O_APPEND write does not mix with another process's.
+
+        Raises Unavailable where it cannot be kept: no value leaves without its note.
+        """
         line = f"{chain_id} {seq} {digest.hex()}\n".encode()
         with self._lock:
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
             try:
-                os.write(descriptor, line)
-            finally:
-                os.close(descriptor)
+                self._append(line)
+            except OSError as error:
+                self._torn = True
+                raise Unavailable(
+                    f"this machine's note of the audit log cannot be written: {self._file}: {error.strerror}",
+                    hint="claudetools doctor",
+                ) from None
+
+    def _append(self, line: bytes) -> None:
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        try:
+            if self._torn and self._ends_in_a_line(descriptor):
+                self._torn = False
+            # A line that was cut off, by a full disk or a kill, must not swallow this one.
+            text = b"\n" + line if self._torn else line
+            if os.write(descriptor, text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._torn = False
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _ends_in_a_line(descriptor: int) -> bool:
+        size = os.fstat(descriptor).st_size
+        return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
 
     def read(self) -> dict[str, tuple[int, bytes]]:
         """The furthest noted place of every chain; a torn last line is left out."""
