@@ -87,7 +87,7 @@ def test_an_action_that_nobody_knows_is_denied():
 
 
 def test_agents_never_enroll_agents_or_touch_keys():
-    assert SCOPES - AGENT_SCOPES == {"agents:write", "keys:write"}
+    assert {"agents:write", "keys:write"} == SCOPES - AGENT_SCOPES
 
 
 def head(kind: str, exposure: str = "reveal", state: str = "active"):

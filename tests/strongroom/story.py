@@ -1,0 +1,91 @@
+"""A vault in which things have happened, and the ways to use and to damage its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Integer, LargeBinary
+
+from domain.drafts import Generate
+from domain.plain import Plain
+from mcp_server.bootstrap import build
+from mcp_server.config import load_settings
+from tests.strongroom.vault import Template, Vault
+
+FIRST = "acme/gitea-admin/admin"
+OTHER = "acme/wiki/admin"
+
+
+def tell(template: Template) -> None:
+    """Fills an installation with credentials, an agent that was revoked, refusals and several chains."""
+    vault = Vault(template, template.home)
+    app, agent, person = vault.app, vault.agent, vault.person
+    values = {"password": Plain("first value, quite long"), "notes": Plain("a note, quite long")}
+    vault.add(client="ACME", name="Gitea Admin", username="admin", values=values, tags=("a",), open={})
+    vault.add(client="ACME", name="Wiki", username="admin", values={"password": Plain("another value, quite long")})
+    app.credentials.reveal(agent, FIRST, purpose="log in")
+    app.credentials.update(person, FIRST, {"external_url": "https://git.example.org", "ports": [443]})
+    app.credentials.rotate(agent, FIRST, generate=Generate())
+    app.credentials.rotate(agent, OTHER, generate=Generate())
+    app.identity.enroll(person, "helper")
+    app.identity.revoke(person, "helper")
+    vault.close()
+    again = build(load_settings(template.home))  # a second process, with a chain of its own
+    again.credentials.search(agent, "gitea")
+    again.credentials.reveal(person, OTHER, purpose="look at it")
+    again.close()
+
+
+def uses(vault: Vault) -> dict[str, Callable[[], object]]:
+    """For each guarded table, an act that leans on its rows."""
+    app = vault.app
+    return {
+        "vault": lambda: app.credentials.reveal(vault.person, FIRST, purpose="log in"),
+        "machines": lambda: app.credentials.reveal(vault.person, FIRST, purpose="log in"),
+        "persons": lambda: app.credentials.reveal(vault.person, FIRST, purpose="log in"),
+        "agents": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
+        "client_keys": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
+        "credentials": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
+    }
+
+
+class Raw(bytes):
+    """Bytes that are to be stored as text."""
+
+
+def damages(column: Column[Any], value: object) -> Iterator[tuple[str, object]]:
+    """Other values for a cell: a plausible one, nothing, and values of other types."""
+    if isinstance(column.type, Boolean):
+        yield "turned round", 1 - int(bool(value))
+    elif isinstance(column.type, Integer) or (isinstance(value, int) and not isinstance(value, bool)):
+        yield "one more", int(str(value or 0)) + 1
+        yield "half", int(str(value or 0)) + 0.5
+        yield "text", "x"
+    elif isinstance(column.type, LargeBinary):
+        raw = bytes(value or b"\0")  # type: ignore[arg-type]
+        yield "one bit", bytes([raw[0] ^ 1]) + raw[1:]
+        yield "empty", b""
+        yield "text", "x"
+        yield "number", 5
+    else:
+        yield "a letter more", f"{value}x"
+        yield "empty" if value else "filled", "" if value else "x"
+        yield "bytes", b"\xff\xfe"
+        yield "text that is no UTF-8", Raw(b"\xff\xfe")
+    if column.nullable:
+        yield "nothing" if value is not None else "something", None if value is not None else 7
+
+
+@contextmanager
+def damaged(vault: Vault, table: str, key: dict[str, object], column: str, value: object) -> Iterator[None]:
+    """Changes one cell by SQL, and puts it back."""
+    where = " AND ".join(f'"{name}" = ?' for name in key)
+    (before,) = vault.sql(f'SELECT rowid, "{column}" FROM {table} WHERE {where}', *key.values())
+    mark = "CAST(? AS TEXT)" if isinstance(value, Raw) else "?"
+    vault.sql(f'UPDATE {table} SET "{column}" = {mark} WHERE rowid = ?', value, before[0])
+    try:
+        yield
+    finally:
+        vault.sql(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', before[1], before[0])
