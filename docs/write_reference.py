@@ -52,7 +52,7 @@ def commands() -> Iterator[str]:
                 names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
                 yield f"| {names} | {meaning} |"
             else:
-                yield f"| `{parameter.human_readable_name}` | {meaning} |"
+                yield f"| `{parameter.metavar or parameter.name}` | {meaning} |"
     yield ""
 
 

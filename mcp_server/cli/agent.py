@@ -14,7 +14,7 @@ from mcp_server.config import save_settings, write_private
 if TYPE_CHECKING:
     from mcp_server.services.identity import AgentView
 
-app = typer.Typer(help="Agents: the programs that may act for a person.", no_args_is_help=True)
+app = typer.Typer(help="Agents: the programs that may act for a person.", no_args_is_help=True, add_completion=False)
 
 
 @app.command("list")

@@ -13,7 +13,7 @@ from mcp_server.cli import person, show
 if TYPE_CHECKING:
     from mcp_server.services.audit import EntryView
 
-app = typer.Typer(help="The audit log.", no_args_is_help=True)
+app = typer.Typer(help="The audit log.", no_args_is_help=True, add_completion=False)
 
 
 @app.command()

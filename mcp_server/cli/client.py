@@ -16,7 +16,7 @@ from mcp_server.config import load_settings
 if TYPE_CHECKING:
     from domain.registry import RegistryItem
 
-app = typer.Typer(help="Clients, and which folder belongs to which.", no_args_is_help=True)
+app = typer.Typer(help="Clients, and which folder belongs to which.", no_args_is_help=True, add_completion=False)
 
 Folder = Annotated[Path | None, typer.Option("--folder", help="Which folder; else the present one.")]
 

@@ -14,7 +14,7 @@ from mcp_server.cli import ask, person, show
 if TYPE_CHECKING:
     from domain.context import ContextRecord
 
-app = typer.Typer(help="The memory: what earlier sessions left.", no_args_is_help=True)
+app = typer.Typer(help="The memory: what earlier sessions left.", no_args_is_help=True, add_completion=False)
 
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="cx_..., as `recall` shows it.")]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from domain.credentials import Description
     from mcp_server.services.credentials import Changed
 
-app = typer.Typer(help="Credentials: what they are, and their values.", no_args_is_help=True)
+app = typer.Typer(help="Credentials: what they are, and their values.", no_args_is_help=True, add_completion=False)
 
 Reference = Annotated[str, typer.Argument(help="client/service/name, as `list` shows it.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Why; goes into the audit log.")]

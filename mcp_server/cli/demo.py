@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mcp_server.bootstrap import App
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _WIDTH = 100
 REASON = "rotate the deploy hook of the shop"

@@ -22,7 +22,7 @@ from mcp_server.config import SETUP_HINT, Settings, load_settings, read_private
 if TYPE_CHECKING:
     from mcp_server.bootstrap import App
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 State = Literal["ok", "note", "problem"]
 RECOVER = "claudetools keys recover"

@@ -27,7 +27,7 @@ from mcp_server.cli import ask, person, show
 if TYPE_CHECKING:
     from mcp_server.services.incidents import Done, Summary
 
-app = typer.Typer(help="Security incidents.", no_args_is_help=True)
+app = typer.Typer(help="Security incidents.", no_args_is_help=True, add_completion=False)
 
 _KINDS = tuple(kind for kind in ENTRY_KINDS if kind not in OWN_KINDS)
 

@@ -19,7 +19,7 @@ from mcp_server.cli import ask, show
 if TYPE_CHECKING:
     from mcp_server.bootstrap.installation import Step, Wanted
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 RECOVERY_FILE = "claudetools-recovery-key.txt"
 PASSWORD_FILE = "claudetools-password.txt"  # noqa: S105  # the name of a file

@@ -13,7 +13,7 @@ from mcp_server.cli import ask, show
 if TYPE_CHECKING:
     from mcp_server.bootstrap.installation import Step
 
-app = typer.Typer(help="Keys of the vault.", no_args_is_help=True)
+app = typer.Typer(help="Keys of the vault.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -10,7 +10,7 @@ from domain.identity import LOGIN_SECONDS
 from mcp_server.cli import ask, person, show
 from mcp_server.config import write_private
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

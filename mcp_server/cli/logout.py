@@ -7,7 +7,7 @@ import typer
 from mcp_server.cli import show
 from mcp_server.config import load_settings
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from mcp_server.config import data_directory
 from mcp_server.services import plugin
 from mcp_server.services.plugin import Report
 
-app = typer.Typer(help="The plugin that Claude Code loads.", no_args_is_help=True)
+app = typer.Typer(help="The plugin that Claude Code loads.", no_args_is_help=True, add_completion=False)
 
 Check = Annotated[bool, typer.Option("--check", help="Tell what would be done, change nothing.")]
 Register = Annotated[

@@ -10,7 +10,7 @@ from domain.errors import Unavailable
 from mcp_server.answers import exit_code
 from mcp_server.cli import person, show
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

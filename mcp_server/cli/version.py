@@ -9,7 +9,7 @@ import typer
 from mcp_server import __version__
 from mcp_server.cli import show
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
