@@ -331,7 +331,10 @@ real_client() {
 run_tests() {
     local checks=0 tests=0 client
     interactive=no claude=no
-    home=${home:-$root/build/home}
+    if [ -z "$home" ]; then # a new one each time
+        home=$root/build/home
+        rm -rf "$home" "$root/build/recovery-key.txt"
+    fi
     recovery_file=${recovery_file:-$root/build/recovery-key.txt}
     if [ -z "$password_file" ]; then
         password_file=$root/build/password.txt

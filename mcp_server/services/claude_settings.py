@@ -67,14 +67,14 @@ class Kept:
     """What the client's files were before we were registered.
 
     `files` maps a name of `FILES` to its bytes in base64 (None: there was no such file); `modes` to its permission
-    bits; `folders` are those that were missing; `added` the keys that the client itself wrote into its state file
-    while it registered us; `backups` the copies of its state file that it made then.
+    bits; `folders` are those that were missing; `state` is a hash of what the client's own commands left in its state file
+    when they registered us; `backups` the copies of that file that they made.
     """
 
     files: dict[str, str | None] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
+    state: str = ""
     backups: list[str] = field(default_factory=list)
 
     def before(self, name: str) -> bytes | None:
@@ -126,11 +126,10 @@ def backups(folder: ClientFolder) -> set[str]:
     return {path.name for path in (folder.root / "backups").glob(".claude.json.backup.*")}
 
 
-def note_state_changes(kept: Kept, folder: ClientFolder, before: Json, backups_before: set[str]) -> None:
-    """Remember what a run of the client's own commands added to its state file and its backups."""
-    after = read_json(folder.state_file) or {}
-    kept.added = sorted({*kept.added, *(after.keys() - before.keys())})
-    kept.backups = sorted({*kept.backups, *(backups(folder) - backups_before)})
+def state_hash(folder: ClientFolder) -> str:
+    """A hash of what the client's state file says."""
+    said = json.dumps(read_json(folder.state_file), sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def save(kept: Kept, file: Path) -> None:
@@ -176,13 +175,16 @@ def without(name: str, found: Json, entries: Iterable[tuple[str, str]], before: 
     return left
 
 
-def give_back(folder: ClientFolder, kept: Kept | None, entries: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
+def give_back(
+    folder: ClientFolder, kept: Kept | None, entries: Mapping[str, Iterable[tuple[str, str]]], *, untouched: bool
+) -> list[str]:
     """Take out what is left of us and give back the kept bytes where nothing else changed.
 
     Args:
         folder: the client's folder.
         kept: what `keep` read before the first registration; None where that is not known.
         entries: for a name of `FILES`, our (map, key) pairs in it.
+        untouched: only our own runs of the client wrote to its state file since `keep`.
 
     Returns:
         The paths that were written or removed.
@@ -196,15 +198,17 @@ def give_back(folder: ClientFolder, kept: Kept | None, entries: Mapping[str, Ite
         was = None if kept is None else kept.before(name)
         before: Json = json.loads(was) if was else {}
         left = without(name, found, entries.get(name, ()), before)
-        if kept is not None and name == STATE:
-            left = {key: value for key, value in left.items() if key not in kept.added}
+        if name == STATE:
+            if kept is None or not untouched:
+                continue
+            left = before
         if kept is not None and was is None and same(left, EMPTY.get(name, {})):
             path.unlink()
         elif kept is not None and was is not None and same(left, before):
             if path.read_bytes() == was:
                 continue
             replace(path, was, kept.modes[name])
-        elif name == STATE or same(left, found):
+        elif same(left, found):
             continue
         else:
             text = json.dumps(left, indent=2, ensure_ascii=False) + "\n"

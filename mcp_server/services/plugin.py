@@ -206,11 +206,14 @@ def register(home: Path, *, check: bool = False, folder: ClientFolder | None = N
     if now.registration == "absent" or (kept is None and _registration(now.folder, folder) == "absent"):
         kept = claude_settings.keep(folder)
         claude_settings.save(kept, record)
+    ours = kept is not None and kept.state in {"", claude_settings.state_hash(folder)}
     try:
         _run(folder, kept, now.client, ("marketplace", "add", str(now.folder)))
         _run(folder, kept, now.client, ("install", PLUGIN_ID))
     finally:
         if kept is not None:
+            # Once the client itself ran in between, its state file is its own and is not given back.
+            kept.state = claude_settings.state_hash(folder) if ours else "the client's own"
             claude_settings.save(kept, record)
     return Report(changed=True, lines=("claude code: plugin registered and enabled",))
 
@@ -256,6 +259,7 @@ def unregister(home: Path, *, check: bool = False, folder: ClientFolder | None =
         return Report(changed=False, lines=("claude code: nothing of ours to take out",))
     if check:
         return Report(changed=True, lines=("claude code: would take the plugin out",))
+    untouched = kept is not None and kept.state == claude_settings.state_hash(folder)
     client = shutil.which("claude")
     if client is not None and state != "absent":
         for arguments in (("uninstall", PLUGIN_ID), ("marketplace", "remove", MARKETPLACE)):
@@ -265,7 +269,7 @@ def unregister(home: Path, *, check: bool = False, folder: ClientFolder | None =
                 continue
     for place in (f"cache/{MARKETPLACE}", f"marketplaces/{MARKETPLACE}", f"data/{PLUGIN}-{MARKETPLACE}"):
         shutil.rmtree(folder.root / "plugins" / place, ignore_errors=True)
-    touched = claude_settings.give_back(folder, kept, ENTRIES)
+    touched = claude_settings.give_back(folder, kept, ENTRIES, untouched=untouched)
     if kept is not None:
         claude_settings.remove_leftovers(folder, kept)
         record.unlink()
@@ -302,12 +306,11 @@ def _record(home: Path, folder: ClientFolder) -> Path:
 
 
 def _run(folder: ClientFolder, kept: Kept | None, client: str, arguments: tuple[str, ...]) -> None:
-    """Run `claude plugin ARGUMENTS` and note in `kept` what it wrote besides.
+    """Run `claude plugin ARGUMENTS` and note in `kept` the copies that it made of its state file.
 
     Raises:
         Unavailable: it failed or took too long.
     """
-    before = claude_settings.read_json(folder.state_file) or {}
     copies = claude_settings.backups(folder)
     quiet = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1"}
     command = (client, "plugin", *arguments)
@@ -321,7 +324,7 @@ def _run(folder: ClientFolder, kept: Kept | None, client: str, arguments: tuple[
     except (OSError, subprocess.TimeoutExpired) as error:
         failed, said = True, [type(error).__name__]
     if kept is not None:
-        claude_settings.note_state_changes(kept, folder, before, copies)
+        kept.backups = sorted({*kept.backups, *(claude_settings.backups(folder) - copies)})
     if failed:
         raise Unavailable(
             f"Claude Code did not carry out `claude plugin {arguments[0]}`: {' '.join(said)[:300]}",

@@ -133,6 +133,23 @@ def test_a_registration_that_broke_off_is_finished_and_still_given_back(
     assert snapshot(user) == before
 
 
+def test_a_state_file_that_the_client_used_meanwhile_stays_as_it_is(
+    client: ClientFolder, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.root.mkdir()
+    client.state_file.write_bytes(b'{"numStartups": 1}')
+    plugin.write(home)
+    with monkeypatch.context() as refusing:
+        refusing.setenv("CLIENT_REFUSES", "install")
+        with pytest.raises(Unavailable):
+            plugin.register(home)
+    used = {**json.loads(client.state_file.read_text()), "numStartups": 2}
+    client.state_file.write_text(json.dumps(used))
+    plugin.register(home)
+    plugin.unregister(home)
+    assert json.loads(client.state_file.read_text()) == used
+
+
 @pytest.mark.parametrize("how", ["gone", "refuses"])
 def test_taking_out_works_without_the_clients_help(
     client: ClientFolder, user: Path, home: Path, monkeypatch: pytest.MonkeyPatch, how: str
