@@ -11,11 +11,25 @@ no term can have, hold the totals.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, column, delete, func, insert, or_, select, table, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -31,7 +45,7 @@ _RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
 _BATCH = 400
 
 
-_full_text = table("context_terms", column("rowid"), column("rank"))
+_ROWS_OF_TERM = text("SELECT rowid FROM context_terms WHERE context_terms MATCH :term")
 _JSON = frozenset({"tags", "files", "commits", "struck", "provenance"})
 _COLUMNS = tuple(name for name in ContextRecord.__dataclass_fields__)
 _LISTED = (
@@ -156,20 +170,7 @@ class Context:
         With `project` or `client`, records of either alone.
         """
         scope = self._scope(project, client, kind, owner_id)
-        rarest = self.rarest(tokens)
-        numbers: dict[int, None] = {}
-        if rarest:
-            wanted = select(context_records.c.number).where(scope)
-            # Terms are letters and digits alone (domain.text.index_token); quoted, none is an operator.
-            question = " OR ".join(f'"{token}"' for token in rarest)
-            found = self._connection.execute(
-                select(_full_text.c.rowid)
-                .where(text("context_terms MATCH :question"), _full_text.c.rowid.in_(wanted))
-                .order_by(_full_text.c.rank)
-                .limit(most),
-                {"question": question},
-            )
-            numbers.update(dict.fromkeys(int(row[0]) for row in found))
+        numbers = dict.fromkeys(self._matching(self.rarest(tokens), scope, most))
         newest = (
             select(context_records.c.number).where(scope).order_by(context_records.c.updated_us.desc()).limit(NEWEST)
         )
@@ -227,7 +228,7 @@ class Context:
         )
         return {kind: int(number) for kind, number in found}
 
-    def _scope(self, project: str, client: str, kind: str, owner_id: str) -> Any:  # noqa: ANN401 - a SQL expression
+    def _scope(self, project: str, client: str, kind: str, owner_id: str) -> ColumnElement[bool]:
         wanted = [context_records.c.state == "active", context_records.c.superseded_by == ""]
         places = [
             column == value
@@ -241,6 +242,34 @@ class Context:
         if owner_id:
             wanted.append(context_records.c.owner_id == owner_id)
         return and_(*wanted)
+
+    def _matching(self, rarest: Sequence[str], scope: ColumnElement[bool], most: int) -> list[int]:
+        """The records of the scope that hold most of these terms, weighed by how rare each is.
+
+        One look-up a term: the index gives the rows of a term at once, while its own ranking would
+        read every row's text again.
+        """
+        weights: dict[int, float] = {}
+        total = max(1, self.frequencies([_RECORDS]).get(_RECORDS, 0))
+        for token in rarest:
+            # Terms are letters and digits alone (domain.text.index_token); quoted, none is an operator.
+            found = self._connection.execute(_ROWS_OF_TERM, {"term": f'"{token}"'}).scalars().all()
+            worth = math.log(1 + total / (1 + len(found)))
+            for number in found:
+                weights[int(number)] = weights.get(int(number), 0.0) + worth
+        ordered = [number for number, _ in sorted(weights.items(), key=lambda entry: (-entry[1], -entry[0]))]
+        matching: list[int] = []
+        for start in range(0, len(ordered), _BATCH):
+            part = ordered[start : start + _BATCH]
+            inside = set(
+                self._connection.execute(
+                    select(context_records.c.number).where(context_records.c.number.in_(part), scope)
+                ).scalars()
+            )
+            matching.extend(number for number in part if number in inside)
+            if len(matching) >= most:
+                break
+        return matching[:most]
 
     def _listed(self, numbers: Iterable[int]) -> list[Record]:
         wanted = list(numbers)
@@ -272,29 +301,27 @@ class Context:
         changes: Counter[str] = Counter(dict.fromkeys(_tokens(terms), sign))
         changes.update({_RECORDS: sign, _PERSON: sign * person, _REST: sign * rest})
         rows = [{"term": term, "documents": number} for term, number in sorted(changes.items()) if number]
-        for start in range(0, len(rows), _BATCH):
-            part = rows[start : start + _BATCH]
-            if self._connection.dialect.name == "sqlite":
-                lite = sqlite_insert(context_frequencies).values(part)
-                self._connection.execute(
-                    lite.on_conflict_do_update(
-                        index_elements=["term"],
-                        set_={"documents": context_frequencies.c.documents + lite.excluded.documents},
-                    ),
-                )
-            else:
-                maria = mysql_insert(context_frequencies).values(part)
-                self._connection.execute(
-                    maria.on_duplicate_key_update(documents=context_frequencies.c.documents + maria.inserted.documents),
-                )
-            if sign < 0:
-                self._connection.execute(
-                    delete(context_frequencies).where(
-                        context_frequencies.c.term.in_([row["term"] for row in part]),
-                        context_frequencies.c.documents <= 0,
-                        context_frequencies.c.term.not_in([_RECORDS, _PERSON, _REST]),
-                    ),
-                )
+        if not rows:
+            return
+        # One statement for all rows, not one with all rows in it: that one is compiled anew each time.
+        if self._connection.dialect.name == "sqlite":
+            lite = sqlite_insert(context_frequencies)
+            added = context_frequencies.c.documents + lite.excluded.documents
+            self._connection.execute(
+                lite.on_conflict_do_update(index_elements=["term"], set_={"documents": added}), rows
+            )
+        else:
+            maria = mysql_insert(context_frequencies)
+            added = context_frequencies.c.documents + maria.inserted.documents
+            self._connection.execute(maria.on_duplicate_key_update(documents=added), rows)
+        if sign < 0:
+            self._connection.execute(
+                delete(context_frequencies).where(
+                    context_frequencies.c.term == bindparam("gone"), context_frequencies.c.documents <= 0
+                ),
+                [{"gone": row["term"]} for row in rows if row["term"] not in (_RECORDS, _PERSON, _REST)]
+                or [{"gone": ""}],
+            )
 
 
 def _tokens(terms: str) -> list[str]:
