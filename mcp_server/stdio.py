@@ -77,7 +77,12 @@ async def run(server: ToolServer) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, stack)
             async with stdio_server() as (incoming, outgoing):
-                await Router(server, door, partial(_end, stack)).run(incoming, outgoing)
+                try:
+                    await Router(server, door, partial(_end, stack)).run(incoming, outgoing)
+                except BaseException:
+                    # The client does not read any more, or we are broken: leaving this block would wait for its next word.
+                    with anyio.CancelScope(shield=True):
+                        await _end(stack)
             group.cancel_scope.cancel()
 
 

@@ -168,3 +168,12 @@ def test_only_messages_are_on_the_wire_and_nothing_on_stderr(open_wire, tmp_path
     assert wire.hang_up() == 0
     assert wire.errors == b""
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in wire.lines)
+
+
+def test_a_client_that_reads_no_more_does_not_keep_the_process(open_wire, tmp_path: Path) -> None:
+    script = "import os; os.close(1); " + "os.dup2(os.open(os.devnull, os.O_RDONLY), 1);" + MARKED
+    wire = open_wire(tmp_path, script)
+    wire.begin("server/discover")
+    assert wire.process.wait(60) == 0
+    assert (tmp_path / "ended").exists()
+    assert wire.process.stdin is not None  # still open: the end did not come from there
