@@ -45,6 +45,13 @@ def test_the_reference_is_as_the_program_tells_it(name: str) -> None:
     assert (DOCS / "reference" / name).read_text() == writer().page(name), "run `make docs` and commit"
 
 
+def test_every_command_and_every_option_says_what_it_does() -> None:
+    for path, command in writer().every_command():
+        assert (command.help or "").strip(), path
+        for parameter in command.params:
+            assert parameter.name == "help" or (getattr(parameter, "help", None) or "").strip(), (path, parameter.name)
+
+
 def test_every_error_class_has_its_row() -> None:
     for kind in kinds(errors.ClaudeToolsError):
         if kind.__module__ != errors.__name__:
