@@ -34,7 +34,7 @@ def row_in_use(vault: Vault, table: str) -> dict[str, object]:
         "persons": lambda row: row["name"] == "anna",
         "agents": lambda row: row["agent_id"] == vault.agent.id,
         "credentials": lambda row: row["reference"] == FIRST,
-    }.get(table, lambda row: True)
+    }.get(table, bool)
     return next(row for row in rows if wanted(row))
 
 

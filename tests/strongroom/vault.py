@@ -114,16 +114,16 @@ class Vault:
         with closing(sqlite3.connect(self.file, isolation_level=None)) as connection:
             return connection.execute(statement, values).fetchall()
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
+    def rows(self, table: str, order: str = "ORDER BY rowid") -> list[dict[str, Any]]:
         """Every row of a table, in the order in which they were written."""
         with closing(sqlite3.connect(self.file)) as connection:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY rowid")]
+            return [dict(row) for row in connection.execute(f"SELECT * FROM {table} {order}")]
 
     def dump(self, *, without: tuple[str, ...] = ("audit_entries", "audit_chains")) -> dict[str, list[dict[str, Any]]]:
         """All tables with all rows, but for those of the audit log."""
         names = [n for (n,) in self.sql("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        return {name: self.rows(name) for name in names if name not in without}
+        return {name: self.rows(name, "") for name in names if name not in without}
 
     def entries(self) -> list[dict[str, Any]]:
         """The audit entries in the order in which they were written, each with what its body says."""

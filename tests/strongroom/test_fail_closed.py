@@ -1,0 +1,271 @@
+"""Where an entry cannot be written nothing is opened; the caller hears so soon, and it heals by itself."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from domain import sealing
+from domain.drafts import Draft, Generate
+from domain.errors import ClaudeToolsError, Unavailable
+from domain.plain import Plain
+from tests.strongroom.story import FIRST
+from tests.strongroom.vault import Vault
+
+PROMISE = 2.5
+"""Seconds within which a caller hears `unavailable`."""
+
+
+@pytest.fixture
+def vault(story: Callable[[], Vault]) -> Vault:
+    """A vault in which things have happened, warm."""
+    made = story()
+    made.app.credentials.reveal(made.person, FIRST, purpose="warm up")
+    return made
+
+
+@pytest.fixture
+def opened_values(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The fields that were unsealed for a caller since the fixture was asked for."""
+    opened: list[str] = []
+    real = sealing.unseal
+
+    def watched(ticket, data_key, blob, bound):
+        opened.append(bound.field)
+        return real(ticket, data_key, blob, bound)
+
+    monkeypatch.setattr(sealing, "unseal", watched)
+    return opened
+
+
+@contextmanager
+def stalled(vault: Vault) -> Iterator[None]:
+    """Another process has begun to write, and does not end."""
+    with closing(sqlite3.connect(vault.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def full_disk(_vault: Vault) -> Iterator[None]:
+    """No file of this process grows beyond a page."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def notes_in_the_way(vault: Vault) -> Iterator[None]:
+    """The machine's notes cannot be written: something else has their name."""
+    notes = vault.app.settings.heads_dir / "heads.log"
+    kept = notes.with_name("kept")
+    notes.rename(kept)
+    notes.mkdir()
+    try:
+        yield
+    finally:
+        notes.rmdir()
+        kept.rename(notes)
+
+
+HINDRANCES = [stalled, full_disk, notes_in_the_way]
+
+
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_a_reveal_whose_entry_cannot_be_kept_opens_nothing_and_says_so_in_time(
+    vault: Vault, opened_values: list[str], hindrance
+):
+    rows = vault.dump()
+    with hindrance(vault):
+        begun = time.monotonic()
+        with pytest.raises(Unavailable) as refused:
+            vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+        assert time.monotonic() - begun < PROMISE
+        assert refused.value.retryable
+        assert refused.value.hint
+    assert not opened_values
+    if hindrance is not notes_in_the_way:  # there the entry stands, and the exposure mark with it
+        assert vault.dump() == rows
+    assert len(vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value) > 0
+    assert opened_values == ["password"]
+    assert vault.app.audit.verify().ok
+
+
+ACTS: dict[str, Callable[[Vault], object]] = {
+    "describe": lambda v: v.app.credentials.describe(v.agent, FIRST),
+    "search": lambda v: v.app.credentials.search(v.agent, "gitea"),
+    "create": lambda v: v.app.credentials.create(v.agent, Draft("password", "N", client="ACME", generate=Generate())),
+    "update": lambda v: v.app.credentials.update(v.agent, FIRST, {"username": "root"}),
+    "update a value": lambda v: v.app.credentials.update(v.agent, FIRST, {"password": Plain("another one, long")}),
+    "rotate": lambda v: v.app.credentials.rotate(v.agent, FIRST, generate=Generate()),
+    "delete": lambda v: v.app.credentials.delete(v.agent, FIRST),
+    "audit": lambda v: v.app.audit.search(v.agent),
+    "registry": lambda v: v.app.registry.save(v.agent, kind="client", name="New"),
+    "revoke": lambda v: v.app.identity.revoke(v.person, "claude-code"),
+}
+
+
+@pytest.mark.parametrize(
+    ("act", "hindrance"), [*((act, full_disk) for act in ACTS), ("create", stalled), ("rotate", stalled)]
+)
+def test_an_act_whose_entry_cannot_be_kept_does_not_happen(vault: Vault, act: str, hindrance):
+    rows, entries = vault.dump(), len(vault.entries())
+    with hindrance(vault):
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            ACTS[act](vault)
+        assert time.monotonic() - begun < PROMISE
+    assert vault.dump() == rows
+    assert len(vault.entries()) == entries
+    assert vault.app.audit.verify().ok
+
+
+def test_many_callers_at_a_stalled_lock_all_hear_it_in_time(vault: Vault, opened_values: list[str]):
+    """They wait for their turn and for the lock: both together have the one limit."""
+    took: list[float] = []
+    start = threading.Barrier(8)
+
+    def ask(late: float) -> None:
+        start.wait(10)
+        threading.Event().wait(late)
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+        took.append(time.monotonic() - begun)
+
+    with stalled(vault):
+        threads = [threading.Thread(target=ask, args=(0.05 * number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert len(took) == 8
+    assert max(took) < PROMISE
+    assert not opened_values
+
+
+def test_a_short_wait_for_another_writer_is_no_failure(vault: Vault):
+    with closing(sqlite3.connect(vault.file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+        timer.start()
+        try:
+            assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
+        finally:
+            timer.join(10)
+
+
+# Files that may not be written.  Root may write everything, so its right to do so is laid down first.
+
+_CAPABILITIES = 0x20080522  # version 3 of capget(2)
+_DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+@contextmanager
+def modes_that_bind() -> Iterator[None]:
+    """File modes bind this thread, though it be root's."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, both = _Header(_CAPABILITIES, 0), (_Capabilities * 2)()
+    assert libc.capget(ctypes.byref(header), both) == 0
+    before = both[0].effective
+    both[0].effective = before & ~(1 << _DAC_OVERRIDE | 1 << _DAC_READ_SEARCH)
+    assert libc.capset(ctypes.byref(header), both) == 0
+    try:
+        yield
+    finally:
+        both[0].effective = before
+        assert libc.capset(ctypes.byref(header), both) == 0
+
+
+def made_readonly(vault: Vault, what: str) -> list[Path]:
+    home = vault.home
+    return {
+        "the file": [vault.file, *home.glob("claudetools.db-*")],
+        "the folder": [home],
+        "both": [vault.file, *home.glob("claudetools.db-*"), home],
+    }[what]
+
+
+@pytest.mark.parametrize("what", ["the file", "the folder", "both"])
+def test_with_a_read_only_database_nothing_is_opened(vault: Vault, opened_values: list[str], what: str):
+    vault.close()
+    rows = len(vault.entries())
+    places = made_readonly(vault, what)
+    modes = {place: place.stat().st_mode for place in places}
+    for place in places:
+        place.chmod(0o500 if place.is_dir() else 0o400)
+    try:
+        with modes_that_bind():
+            with pytest.raises(Unavailable) as refused:
+                vault.open()
+                vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+            assert "read-only" in refused.value.message or "cannot be opened" in refused.value.message
+            vault.close()
+    finally:
+        for place, mode in modes.items():
+            place.chmod(mode)
+    assert not opened_values
+    assert len(vault.entries()) == rows
+    vault.open()
+    assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "noise", "a directory", "torn"])
+def test_a_database_that_is_none_is_told_as_unavailable(vault: Vault, damage: str):
+    vault.close()
+    whole = vault.file.read_bytes()
+    for file in vault.home.glob("claudetools.db*"):
+        file.unlink()
+    if damage == "empty":
+        vault.file.touch()
+    elif damage == "noise":
+        vault.file.write_bytes(os.urandom(8192))
+    elif damage == "a directory":
+        vault.file.mkdir()
+    elif damage == "torn":
+        vault.file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ClaudeToolsError) as refused:
+        vault.open()
+        vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+        vault.app.audit.verify()
+    assert isinstance(refused.value, Unavailable)
+    assert refused.value.hint
+    if damage == "gone":
+        assert not vault.file.exists()
+    if vault.file.is_dir():
+        shutil.rmtree(vault.file)
+    vault.file.write_bytes(whole)
+    vault.open()
+    assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
+
+
+def test_a_table_that_is_gone_is_told_as_unavailable(vault: Vault, opened_values: list[str]):
+    vault.sql("DROP TABLE audit_entries")
+    with pytest.raises(Unavailable):
+        vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+    assert not opened_values
