@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,31 @@ def client_program() -> Path:
         pytest.fail(str(missing), pytrace=False)
 
 
-@pytest.fixture
-def bare_laptop(tmp_path: Path, client_program: Path) -> Iterator[Laptop]:
-    """A machine with Claude Code and without ClaudeTools."""
-    with Laptop(tmp_path / "laptop", client_program) as machine:
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keeps whether a test has failed, so that its machine does not complain besides."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+def in_use(machine: Laptop, node: pytest.Item) -> Iterator[Laptop]:
+    """A machine for one test; the script of its model must have been played to the end, and no further."""
+    with machine:
         yield machine
+    if not node.stash.get(FAILED, False):
+        machine.model.played_out()
+
+
+@pytest.fixture
+def bare_laptop(tmp_path: Path, client_program: Path, request: pytest.FixtureRequest) -> Iterator[Laptop]:
+    """A machine with Claude Code and without ClaudeTools."""
+    yield from in_use(Laptop(tmp_path / "laptop", client_program), request.node)
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +57,11 @@ def furnished(tmp_path_factory: pytest.TempPathFactory, client_program: Path) ->
 
 
 @pytest.fixture
-def laptop(tmp_path: Path, furnished: Path, client_program: Path) -> Iterator[Laptop]:
+def laptop(
+    tmp_path: Path, furnished: Path, client_program: Path, request: pytest.FixtureRequest
+) -> Iterator[Laptop]:
     """A machine of its own, with Claude Code and with ClaudeTools set up and registered in it."""
     copy_laptop(furnished, tmp_path / "laptop")
-    with Laptop(tmp_path / "laptop", client_program) as machine:
-        yield machine
+    machine = Laptop(tmp_path / "laptop", client_program)
+    machine.be_patient()
+    yield from in_use(machine, request.node)

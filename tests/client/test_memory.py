@@ -16,6 +16,11 @@ DECISION = "We decided: retries stay at three, because the gateway throttles the
 OUTCOME = "The checkout service now speaks to the billing gateway on port 9443, and the tests pass."
 ERROR = "ConnectionRefusedError: billing gateway refused port 8080"
 FAILING = f"python3 -c 'raise SystemExit(\"{ERROR}\")'"
+PROMPT = "UserPromptSubmit hook additional context:"
+CITIES = (
+    "Oslo", "Lyon", "Porto", "Graz", "Turku", "Cork", "Ghent", "Brno", "Split", "Vilnius", "Tartu", "Malmo", "Basel", "Trier",
+    "Pisa", "Nice", "Bergen", "Leeds",
+)  # fmt: skip
 PASSING = "python3 -c 'print(\"12 passed\")'"
 
 
@@ -167,26 +172,30 @@ def test_the_hooks_never_make_the_model_go_on(laptop: Laptop, repository: Path):
 
 
 def test_a_prompt_about_earlier_work_gets_it_and_another_gets_nothing(laptop: Laptop, repository: Path):
-    note = calls(
+    about_invoices = calls(
         tool("context_save"),
         kind="decision",
         title="Invoices are archived in the Glacier bucket",
         text="Old invoices go to the Glacier bucket named ledger-cold after ninety days; finance signed this off.",
     )
-    with laptop.stream(note, says("kept"), cwd=repository) as session:
-        session.say("Please keep this decision about the archive of invoices")
+    newer = [  # so many that the first no longer stands in the block at the start
+        calls(
+            tool("context_save"),
+            kind="fact",
+            title=f"The {city} warehouse counts its shelves by hand",
+            text=f"The importer of the {city} warehouse skips aisle {number}, which is counted by hand each spring.",
+        )
+        for number, city in enumerate(CITIES)
+    ]
+    laptop.run("Please keep these", about_invoices, *newer, says("kept"), cwd=repository)
     laptop.settle()
-    for number in range(8):  # so many newer ones that the old note no longer stands in the block at the start
-        filler = f"Rename the helper number {number} of the warehouse importer and tidy its {'docstrings ' * 200}"
-        laptop.run(filler, says(f"Renamed helper {number}."), cwd=repository)
-    laptop.settle()
-
     with laptop.stream(says("ninety days"), says("Bonjour"), cwd=repository) as session:
         session.say("After how many days do old invoices go to the Glacier bucket?")
         about = laptop.model.main()[-1]
         session.say("Translate the sentence good morning to my neighbours into French")
         unrelated = laptop.model.main()[-1]
 
+    assert "Glacier" not in about.notes.partition(PROMPT)[0], "it stood in the block at the start, so nothing was tested"
     told = prompt_notes(about)
     assert len(told) == 1
     assert "Invoices are archived in the Glacier bucket" in told[0]
@@ -196,5 +205,4 @@ def test_a_prompt_about_earlier_work_gets_it_and_another_gets_nothing(laptop: La
 
 def prompt_notes(request: Request) -> list[str]:
     """What the prompt hook added, one item for each prompt that got something."""
-    mark = "UserPromptSubmit hook additional context:"
-    return [part.partition("\n\n# ")[0].strip() for part in request.notes.split(mark)[1:]]
+    return [part.partition("\n\n# ")[0].strip() for part in request.notes.split(PROMPT)[1:]]

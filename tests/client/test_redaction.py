@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,19 @@ from tests.kit.model import calls, says
 
 VALUE = "Zq7!wPx/9&tR2 <kMv>"
 REFERENCE = "acme/billing/deploy"
+AS_A_PATH = urllib.parse.quote(VALUE).encode()
 PRINT = {
     "raw": "cat deploy.env",
     "base64": "base64 -w0 deploy.env",
-    "URL-encoded": "python3 -c 'import urllib.parse as u; print(u.quote(open(\"deploy.env\").read()))'",
+    "URL-encoded": "python3 -c 'import urllib.parse as u; print(u.quote(open(\"deploy.env\").read(), safe=\"\"))'",
+    "URL-encoded as a path": "python3 -c 'import urllib.parse as u; print(u.quote(open(\"deploy.env\").read()))'",
 }
 
 
 def found_in(content: bytes) -> list[str]:
     """The forms of the value that stand in some bytes."""
     every = forms(VALUE.encode())
-    return [name for name in REQUIRED if every[name] in content]
+    return [name for name in REQUIRED if every[name] in content] + ["as a path"] * (AS_A_PATH in content)
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ def project(laptop: Laptop) -> Path:
     """A repository in which the value lies in a file, and a vault that holds it too."""
     laptop.log_in()
     laptop.claudetools(
-        "credential", "add", "--type", "password", "--client", "Acme", "--service-name", "Billing", "--name", "deploy",
-        "--username", "deploy", "--stdin", "--home", str(laptop.data), stdin=VALUE,
+        "credential", "add", "Billing", "--client", "Acme", "--name", "deploy", "--username", "deploy", "--value-file", "-",
+        stdin=VALUE,
     )  # fmt: skip
     repository = laptop.clone("shop", laptop.remote("shop"))
     (repository / "deploy.env").write_text(VALUE)
@@ -54,6 +57,7 @@ def test_a_printed_value_is_in_no_record_and_in_no_later_request(laptop: Laptop,
     assert VALUE in printed, "the session did not print the value, so nothing was tested"
     assert every["base64"] in printed
     assert every["percent upper"] in printed
+    assert AS_A_PATH.decode() in printed
     laptop.settle()
 
     run = laptop.run(

@@ -58,8 +58,6 @@ class Laptop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, error, trace)
-        if kind is None:
-            self.model.played_out()
 
     # -- places
 
@@ -145,6 +143,15 @@ class Laptop:
         keys = ("--password-file", str(password), "--recovery-file", str(self.root / "recovery-key"))
         self.claudetools("init", "--home", str(self.data), "--non-interactive", "--person", PERSON, *keys)
         self.claudetools("plugin", "install", "--home", str(self.data))
+
+    def be_patient(self) -> None:
+        """Gives the hooks all the time they may need on a busy machine: how fast they are is for the benchmarks."""
+        plugin = self.data / "plugin" / "hooks" / "hooks.json"
+        said = json.loads(plugin.read_text())
+        said["hooks"]["UserPromptSubmit"][0]["hooks"][0]["timeout"] = 30
+        plugin.write_text(json.dumps(said))
+        settings = self.data / "hooks.json"
+        settings.write_text(json.dumps({**json.loads(settings.read_text()), "deadline_ms": 20_000}))
 
     def log_in(self) -> None:
         """Logs the person in at the command line."""
