@@ -75,6 +75,7 @@ def _seen(event: Event, settings: Settings, project_id: str, client: str) -> she
     seen.transcript_path = event.transcript_path
     # Its next prompt is told what comes in after this moment.
     seen.prompted = False
+    seen.compacted = event.source == "compact"
     return seen
 
 
@@ -90,7 +91,7 @@ def _new(
     told = [
         record
         for record in records
-        if record.session_id != event.session_id and not seen.has(record.record_id, record.updated_us)
+        if (seen.compacted or record.session_id != event.session_id) and not seen.has(record.record_id, record.updated_us)
     ]
     source = event.source if event.source in _LINES else "startup"
     block, packed = pack(

@@ -29,7 +29,7 @@ class Seen:
     stamp; `told` those of them that it was told of.
     """
 
-    __slots__ = ("client", "folder", "project", "prompted", "session_id", "stamps", "told", "transcript_path")
+    __slots__ = ("client", "compacted", "folder", "project", "prompted", "session_id", "stamps", "told", "transcript_path")
 
     def __init__(self, said: dict[str, object]) -> None:
         stamps = said.get("stamps")
@@ -46,6 +46,8 @@ class Seen:
         self.transcript_path = text_of(said, "transcript_path")
         # Whether its first prompt was answered.
         self.prompted = said.get("prompted") is True
+        # Whether it was compacted since: what it did itself is news to it again.
+        self.compacted = said.get("compacted") is True
 
     def has(self, record_id: str, updated_us: int) -> bool:
         """Whether this state of a record was there already."""
@@ -92,6 +94,7 @@ def write_seen(home: str, session_id: str, seen: Seen) -> None:
         {
             "at_us": now_us(),
             "client": seen.client,
+            "compacted": seen.compacted,
             "folder": seen.folder,
             "project": seen.project,
             "prompted": seen.prompted,

@@ -220,7 +220,7 @@ class Context:
     def _late(self, session_id: str, seen: shelf.Seen, project: Project, place: Place) -> str:
         """What came in since the session started, once the spool holds nothing of this project any more."""
         try:
-            self._drain(project.project_id, LATE_WAIT_S, but=session_id)
+            self._drain(project.project_id, LATE_WAIT_S, but="" if seen.compacted else session_id)
         except Exception as error:  # noqa: BLE001 - what is kept already is told all the same
             log_trouble(self._home, "prompt", error)
         with self._work.reading(None) as unit:
@@ -228,8 +228,10 @@ class Context:
         fresh = [
             record
             for record in records
-            if record.session_id != session_id and not seen.has(record.record_id, record.updated_us)
+            if not seen.has(record.record_id, record.updated_us)
+            and (record.session_id != session_id or (seen.compacted and record.record_id not in seen.told))
         ]
+        seen.compacted = False
         block, told = pack(newest(fresh, place, now_us()), place, BLOCK_CHARACTERS, name=project.name)
         seen.add(fresh, told)
         return block
