@@ -10,6 +10,7 @@ is tried at those places alone.  All expressions have bounded repetition: no tex
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Protocol, cast
 
 import ahocorasick_rs
 
-from domain.randomness import like_a_password, placeholder, random, random_enough
+from domain.randomness import assignable, like_a_password, placeholder, random, random_enough
 
 Found = tuple[int, int, str]
 """Start, end and rule."""
@@ -47,15 +48,17 @@ def _token(name: str, anchor: str | tuple[str, ...], expression: str, back: int 
 _START = r"(?<![A-Za-z0-9])"
 _END = r"(?![A-Za-z0-9])"
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_WORD = r"[A-Za-z0-9]"
-_WORDY = r"[A-Za-z0-9_-]"
+_BREAK = r"(?:\s|\\{1,4}[nrt]|[\"',+|>*#])"  # between the lines of a key: written as it is, in JSON, in code, quoted
 
 TOKENS: tuple[Rule, ...] = (
     # RFC 7468, RFC 4253 (ssh), OpenPGP (RFC 9580), PuTTY
     _token(
         "private-key",
         "-----begin ",
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----)[\s\S]){0,20000}(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        rf"(?:{_BREAK}{{1,8}}+[A-Za-z-]{{2,20}}: [^\r\n\\]{{0,120}}){{0,6}}+"  # Proc-Type, DEK-Info, Version
+        rf"(?:{_BREAK}{{0,8}}+[A-Za-z0-9+/=]{{16,}}+){{1,600}}+"
+        rf"(?:(?:{_BREAK}{{0,8}}[A-Za-z0-9+/=]{{1,15}}){{0,2}}{_BREAK}{{0,8}}-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?-----)?",
     ),
     _token("private-key", "ls0tls1crudjti", r"LS0tLS1CRUdJTi[A-Za-z0-9+/=\s]{40,20000}"),
     _token("private-key", "private-lines:", r"Private-Lines: [0-9]{1,3}\s{1,2}([A-Za-z0-9+/=\r\n]{40,8000})"),
@@ -304,7 +307,8 @@ _ASSIGNED = (
         re.compile(
             r"(?:"
             + _NAMES
-            + r")[A-Za-z0-9_.-]{0,24}[\"'`\])>]{0,3}[ \t]{0,4}(?:=>|:=|==?|:|,|\|)?\s{0,4}[\"'`(\[]{0,2}"
+            + r")(?:[A-Za-z0-9_.-]{0,24}[\"'`\])>]{0,3}[ \t]{0,4}(?:=>|:=|==?|:|,(?=[ \t]?[\"'`])|\||(?<=>))\s{0,4}|[ \t\r\n-]{1,3})"
+            + r"[\"'`(\[]{0,2}"
             r"([^\s\"'`<>,;(){}\[\]|]{16,400})",
             re.IGNORECASE,
         ),
@@ -327,12 +331,12 @@ _PLACES = (
         "authorization-header",
         ("authorization", "x-api-key", "x-auth-token", "private-token", "x-vault-token"),
         re.compile(
-            r"(?:(?:proxy-)?authorization|x-api-key|x-auth-token|private-token|x-vault-token)[\"']?[ \t]{0,4}[:=,][ \t]{0,4}[\"']?"
+            r"(?:(?:proxy-)?authorization|x-api-key|x-auth-token|private-token|x-vault-token)[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?"
             r"(?:(?:bearer|basic|token|digest|apikey|api-key|negotiate|bot|key|splunk|aws4-hmac-sha256)[ \t]{1,4})?"
             r"([A-Za-z0-9._~+/=:!@#%^&*-]{8,4000})",
             re.IGNORECASE,
         ),
-        check=lambda word: not placeholder(word) and not word.isalpha(),
+        check=lambda word: not placeholder(word) and any(map(str.isdigit, word)),
     ),
     Rule(
         "bearer-token",
@@ -340,10 +344,16 @@ _PLACES = (
         re.compile(r"bearer[ \t]{1,4}([A-Za-z0-9._~+/=-]{16,4000})", re.IGNORECASE),
         check=lambda word: not placeholder(word) and random(word),
     ),
+    Rule(  # RFC 6265
+        "cookie-header",
+        ("set-cookie",),
+        re.compile(r"set-cookie\"?:[ \t]{0,4}\"?[^\s=;,\"']{1,100}=([^\s;\"']{8,4000})", re.IGNORECASE),
+        check=random,
+    ),
     Rule(
         "cookie-header",
         ("cookie:", 'cookie":'),
-        re.compile(r"\b(?:set-)?cookie\"?:[ \t]{0,4}\"?([^\s=;,\"']{1,100}=[^\r\n\"']{8,4000})", re.IGNORECASE),
+        re.compile(r"(?<!set-)cookie\"?:[ \t]{0,4}\"?([^\s=;,\"']{1,100}=[^\r\n\"']{8,4000})", re.IGNORECASE),
         check=lambda word: any(random(part) for part in re.split(r"[;=,\s]", word)),
     ),
     # RFC 3986, 3.2.1: user information with a password
@@ -474,6 +484,7 @@ class _Binding(Protocol):
 @cache
 def _binding() -> _Binding:
     """The engine; importing it costs 25 ms, its rules 30 ms and 25 MB, once in a process and only where text is struck."""
+    os.environ.pop("BETTERLEAKS_LIB_PATH", None)  # a project's settings can set it, and it names code to load
     from betterleaks._lib import get_binding
 
     return cast("_Binding", get_binding())
@@ -481,7 +492,8 @@ def _binding() -> _Binding:
 
 _SLUG = re.compile(r"[^a-z0-9-]+")
 _SHORTEST = 6
-_FEW = 8
+_BESIDE = 48
+_NEAR = re.compile(r"pass|pwd|secret|token|key|auth|cred", re.IGNORECASE)
 _PIECE = 1 << 16
 _OVERLAP = 1 << 12
 # A comment that switches the engine off for its line must not protect a secret; NUL ends the engine's input.
@@ -498,17 +510,14 @@ def _engine(text: str) -> Iterator[Found]:
             secret, rule = str(each["match"]["value"]), _SLUG.sub("-", str(each["rule_id"]).lower())[:60]
             if len(secret) >= _SHORTEST:
                 secrets[secret] = min(secrets.get(secret, rule), rule)
-    if len(secrets) <= _FEW:
-        for secret, rule in secrets.items():
-            at = text.find(secret)
-            while at >= 0:
-                yield at, at + len(secret), rule
-                at = text.find(secret, at + len(secret))
-        return
-    search = ahocorasick_rs.AhoCorasick(list(secrets))
-    rules = list(secrets.values())
-    for number, start, end in search.find_matches_as_indexes(text, overlapping=True):
-        yield start, end, rules[number]
+    search = ahocorasick_rs.AhoCorasick(list(secrets)) if secrets else None
+    names = list(secrets.items())
+    for number, start, end in search.find_matches_as_indexes(text, overlapping=True) if search else ():
+        secret, rule = names[number]
+        # What only its place shows to be a secret may be a word, and a word is struck in that place alone.
+        beside = _NEAR.search(text, max(0, start - _BESIDE), start)
+        if not rule.startswith("generic-") or random(secret) or (assignable(secret) and beside):
+            yield start, end, rule
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 _PLACEHOLDER = re.compile(
     r"x{4,}|\*{3,}|\.{3,}|<[^<>]*>|\$\{|\{\{|%\(|your|example|changeme|redacted|placeholder|dummy"
-    r"|^[$%]|^(?:null|none|true|false|undefined)$",
+    r"|^[$%]|^\{|^(?:null|none|true|false|undefined)$",
     re.IGNORECASE,
 )
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -16,6 +16,8 @@ _WRITTEN = re.compile(
     rf"^{_NAME}(?:(?:\.|::|->){_NAME})+$"  # an expression
     r"|^[a-z_]+$|^[A-Z_]+$|^[a-z]+(?:[A-Z][a-z]+)+$|^(?:[A-Z][a-z]+)+$"  # a name
     r"|://|^[.~]{0,2}/|/[a-z][a-z_.-]{2,}/|/[a-z_-]{3,}$|\\[A-Za-z.]"  # an address, a path
+    r"|^(?:[A-Z][a-z0-9]{2,}){2,}$|^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.[a-z]{2,4}$|^[a-z]+:$"  # a class, a file, a keyword
+    r"|^[a-z_]+=[A-Za-z0-9_.]{0,12}$"  # an argument
     r"|:[0-9]+:|^[a-z]+(?:[,/:][a-z0-9]+)+$"  # a place in a file, a list
 )
 _BITS = 3.0  # a character; a run, a counter and a repeated word have fewer
@@ -59,6 +61,13 @@ def placeholder(word: str) -> bool:
 
 def _written(word: str) -> bool:
     return placeholder(word) or _WRITTEN.search(word[:_LONGEST]) is not None
+
+
+def assignable(word: str) -> bool:
+    """Whether a value can be meant as a secret at all: no placeholder, no constant's name, no sentence about secrets."""
+    return not placeholder(word) and not re.search(
+        r"^[A-Z_]+$|\b(?:password|secret|token|was|is|the)\b", word[:_LONGEST]
+    )
 
 
 def random_enough(word: str) -> bool:

@@ -29,7 +29,8 @@ _FORGET = re.compile(
     re.IGNORECASE,
 )
 _PARAGRAPH_ENDS = re.compile(r"\n[ \t]*\n")
-_SLIVER = 3
+_SLIVER = 3  # characters
+_LOOSE = ("assigned-", "generic-")  # rules that know the place and not the format
 _ROUNDS = 4  # what was struck can leave a neighbour that is recognised only now
 
 
@@ -123,14 +124,14 @@ def _paragraph_end(text: str, start: int) -> int:
 
 
 def _strike(text: str, spans: list[tuple[int, int, str]], counts: Counter[str]) -> str:
-    """Replaces the spans; of overlapping ones the first, longest names the whole.  References and marks survive."""
+    """Replaces the spans; of overlapping ones the first that knows a format names all.  References and marks survive."""
     if not spans:
         return text
     merged: list[tuple[int, int, str]] = []
     for start, end, rule in sorted(set(spans), key=lambda span: (span[0], -span[1], span[2])):
         if merged and start < merged[-1][1]:
             at, to, name = merged[-1]
-            merged[-1] = (at, max(to, end), name)
+            merged[-1] = (at, max(to, end), rule if name.startswith(_LOOSE) else name)
         else:
             merged.append((start, end, rule))
     kept = [match.span() for match in _KEPT.finditer(text)]

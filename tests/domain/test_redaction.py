@@ -1,0 +1,193 @@
+"""Vault values become references, private parts and known formats are struck, and everything else stays."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.masking import Matcher
+from domain.redaction import VAULT, Redactor, Struck
+from tests.kit.forms import NEVER, assert_absent, forms, variants
+
+LABEL = "acme/mail/admin#password"
+REFERENCE = "{{credential:" + LABEL + "}}"
+VALUE = "kQ7#vT9!wZ&2x\"Lp's@8"
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "known_formats.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def redactor() -> Redactor:
+    return Redactor(Matcher([(LABEL, VALUE.encode()), ("acme/fw/pin#password", b"4711", ("fwadmin",))]))
+
+
+def test_a_vault_value_becomes_its_live_reference(redactor: Redactor) -> None:
+    struck = redactor.strike(f"I logged in with {VALUE} and it worked.")
+    assert struck.text == f"I logged in with {REFERENCE} and it worked."
+    assert struck.counts == {VAULT: 1}
+
+
+def test_a_label_that_is_a_reference_already_stands_as_it_is() -> None:
+    assert Redactor(Matcher([(REFERENCE, VALUE.encode())])).strike(VALUE).text == REFERENCE
+
+
+def test_a_vault_value_wins_over_a_format(redactor: Redactor) -> None:
+    assert redactor.strike(f'password = "{VALUE}"').counts.keys() == {VAULT}
+
+
+def test_a_short_value_is_struck_beside_its_user_name_alone(redactor: Redactor) -> None:
+    assert redactor.strike("fwadmin 4711").text == "fwadmin {{credential:acme/fw/pin#password}}"
+    assert redactor.strike("build 4711 passed").text == "build 4711 passed"
+
+
+FORMS = {
+    name: form.decode()
+    for name, form in {**forms(VALUE.encode()), **variants(VALUE.encode())}.items()
+    if name not in NEVER
+}
+
+
+@given(
+    st.lists(st.sampled_from(sorted(FORMS)) | st.text(max_size=30), max_size=8), st.sampled_from(["\n", " ", "\n\n"])
+)
+@settings(max_examples=60, deadline=None)
+def test_no_form_of_a_value_survives(pieces: list[str], between: str) -> None:
+    dump = any("xxd" in piece or "hexdump" in piece for piece in pieces)
+    text = ("\n" if dump else between).join(FORMS.get(piece, piece) for piece in pieces)
+    struck = Redactor(Matcher([(LABEL, VALUE.encode())])).strike(text)
+    assert_absent(VALUE, struck.text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("case", VECTORS["struck"], ids=lambda case: case["what"])
+def test_a_known_format_is_struck(redactor: Redactor, case: dict[str, object]) -> None:
+    secret = "".join(case["secret"])
+    before, after = str(case["text"]).split("{}")
+    struck = redactor.strike(before + secret + after)
+    assert secret not in struck.text
+    assert struck.text != before + secret + after
+    for part in secret.split():
+        assert len(part) < 12 or part not in struck.text
+    assert any(str(case["rule"]) in rule for rule in struck.counts), dict(struck.counts)
+    assert f"[struck: {next(iter(struck.counts))}]" in struck.text
+    for word in (before + after).split():
+        if case["rule"] and word.isalpha():
+            assert word in struck.text, "only the secret goes"
+
+
+@pytest.mark.parametrize("text", VECTORS["kept"])
+def test_ordinary_text_stays(redactor: Redactor, text: str) -> None:
+    assert redactor.strike(text) == Struck(text, {})
+
+
+def test_our_own_code_stays(redactor: Redactor) -> None:
+    here = Path(__file__).parents[2]
+    for path in [*here.glob("domain/*.py"), *here.glob("storage/*.py"), *here.glob("mcp_server/services/*.py")]:
+        counts = dict(redactor.strike(path.read_text()).counts)
+        counts.pop("private", None)  # code may speak of the marks themselves
+        assert counts == {}, path.relative_to(here)
+
+
+PRIVATE = [
+    ("a <private>my thing</private> b", "a [struck: private] b"),
+    ("a <PRIVATE>x\n\ny</PRIVATE> b", "a [struck: private] b"),
+    ("a <private>no end\nhere\n\nnext", "a [struck: private]\n\nnext"),
+    ("Don't remember this: the client's name\nis Meyer.\n\nGo on.", "[struck: private]\n\nGo on."),
+    ("please do not remember that: x", "[struck: private]"),
+    ("[don't remember] x y", "[struck: private]"),
+    ("I don't remember this part of the code.", None),
+    ("We don’t remember how.", None),
+    ("<privateer>", None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PRIVATE)
+def test_what_a_person_marks_as_private_goes(redactor: Redactor, text: str, expected: str | None) -> None:
+    assert redactor.strike(text).text == (text if expected is None else expected)
+
+
+def test_a_secret_that_is_named_once_is_struck_wherever_it_stands(redactor: Redactor) -> None:
+    token = "gh" + "p_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
+    assert token not in redactor.strike(f"GITHUB_TOKEN={token}\nretry with {token}!").text
+
+
+def test_a_comment_cannot_switch_the_rules_off(redactor: Redactor) -> None:
+    token = "gh" + "p_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
+    for hush in ("gitleaks:allow", "betterleaks:allow", "kingfisher:ignore", "nosec", "\0"):
+        assert token not in redactor.strike(f"{hush} t={token} # {hush}").text
+
+
+def test_references_and_marks_survive(redactor: Redactor) -> None:
+    text = (
+        f'password = "{REFERENCE}"\ntoken: [struck: github-token]\n-----BEGIN RSA PRIVATE KEY-----\n' + REFERENCE + "\n"
+    )
+    struck = redactor.strike(text)
+    assert struck.text.count(REFERENCE) == 2
+    assert "[struck: github-token]" in struck.text
+
+
+PIECES = [
+    *(case["text"].replace("{}", "".join(case["secret"])) for case in VECTORS["struck"]),
+    *VECTORS["kept"],
+    *(text for text, _ in PRIVATE),
+    *FORMS.values(),
+    REFERENCE,
+    "[struck: jwt]",
+    "password=",
+    "token: ",
+    '"',
+    "0123456789abcdef0123456789abcdef",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=20), max_size=8), st.sampled_from(["\n", " ", "", "\n\n"]))
+@settings(max_examples=80, deadline=None)
+def test_striking_twice_changes_nothing_more(pieces: list[str], between: str) -> None:
+    redactor = Redactor(Matcher([(LABEL, VALUE.encode())]))
+    once = redactor.strike(between.join(pieces))
+    assert redactor.strike(once.text) == Struck(once.text, {})
+    assert redactor.strike(between.join(pieces)) == once, "striking is deterministic"
+
+
+def test_the_counts_name_rules_and_never_what_was_struck(redactor: Redactor) -> None:
+    struck = redactor.strike("\n".join(PIECES))
+    secrets = ["".join(case["secret"]) for case in VECTORS["struck"]]
+    assert struck.counts
+    assert not any(secret in repr(dict(struck.counts)) for secret in [*secrets, VALUE])
+    assert VALUE not in repr(redactor)
+
+
+def test_vault_values_alone_can_be_struck(redactor: Redactor) -> None:
+    key = "AK" + "IAQ3EGRVXW2JNFZT5K"
+    assert redactor.strike_values(f"{key} {VALUE}") == Struck(f"{key} {REFERENCE}", {VAULT: 1})
+
+
+def test_without_a_vault_formats_are_struck_all_the_same() -> None:
+    assert Redactor(None).strike("DB_PASSWORD=pR0d-8fh2Kq").counts
+    assert Redactor(None, engine=False).strike("DB_PASSWORD=pR0d-8fh2Kq").counts
+
+
+HOSTILE = [
+    "password=", "://a:b@", "$1$", "cookie: a=", "-----BEGIN RSA PRIVATE KEY-----\n", "eyJ", "<private>", "don't remember this: x\n",
+    "[struck: x] ", REFERENCE, "curl -u ", "token=0123456789abcdef0123 ", "AZDO", "q~", "https://a.b/hooks/", "key ", "\ud800", "\0", "aB", '{"a":',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE, ids=ascii)
+def test_no_text_confuses_the_striking(redactor: Redactor, unit: str) -> None:
+    text = unit * (60_000 // len(unit))
+    struck = redactor.strike(f"{VALUE}\n\n{text}")
+    assert VALUE not in struck.text
+    assert struck.text.startswith((REFERENCE, "[struck: "))
+
+
+def test_importing_loads_neither_engine_nor_rules() -> None:
+    program = "import sys, domain.redaction; print(any('betterleaks' in name for name in sys.modules))"
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert out.stdout.strip() == "False"
