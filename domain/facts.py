@@ -270,14 +270,17 @@ class _Todos:
 
 
 def _outcome(turns: Iterable[Turn]) -> str:
-    """The last thing Claude said that says something, or the compaction's own summary where nothing followed it."""
-    last = ""
+    """The last thing Claude said that says something, and the compaction's own summary where nothing followed it."""
+    said = summary = ""
     for turn in turns:
         if turn.aside:
             continue
-        if turn.kind == "summary" or (turn.kind == "answer" and (len(turn.text) >= 40 or not last)):  # noqa: PLR2004 - "Done."
-            last = turn.text
-    return last
+        if turn.kind == "summary":
+            summary = turn.text
+        elif turn.kind == "answer" and (len(turn.text) >= 40 or not said):  # noqa: PLR2004 - "Done."
+            said, summary = turn.text, ""
+    # A summary begins with the request; the outcome is seldom in its first lines.
+    return f"{one_line(said, 180)} — {summary}" if said and summary else said or summary
 
 
 def _names(weights: Counter[str], facts: Facts) -> list[str]:

@@ -39,6 +39,7 @@ _HOOK_FEEDBACK = re.compile(r"\s*(?:Operation stopped by hook:|Stop hook feedbac
 _ANSWERED_CALL = re.compile(r"the user said:\s*(.+?)(?:\n\nNote: |\Z)", re.DOTALL)
 REFUSED = "The user doesn't want to proceed with this tool use"
 _CONTINUED = "This session is being continued from a previous conversation"
+_SUMMARY, _AFTER_SUMMARY = "\nSummary:\n", "\n\nIf you need specific details from before compaction"
 _DO_NOT_REMEMBER = re.compile(
     r"(?:^|[.!?:;,(\[\n])\s*(?:please\s+)?(?:don['’]?t|do not) remember (?:this|that|it)\b", re.IGNORECASE
 )
@@ -191,7 +192,7 @@ class _Reader:
         if not isinstance(blocks, list):
             return
         if row.get("isCompactSummary") is True:
-            self._turns.append(Turn("summary", _PRIVATE.sub("", clean(_joined(blocks))), at_us, aside=aside))
+            self._turns.append(Turn("summary", _PRIVATE.sub("", clean(_unframed(_joined(blocks)))), at_us, aside=aside))
         elif kind == "assistant":
             self._assistant(blocks, at_us, aside=aside)
         else:
@@ -223,7 +224,7 @@ class _Reader:
                 typed.append(_text(block.get("text")))
         text = typed_text("\n".join(typed))
         if text.startswith(_CONTINUED):
-            self._turns.append(Turn("summary", text, at_us, aside=aside))
+            self._turns.append(Turn("summary", _unframed(text), at_us, aside=aside))
         elif text:
             self._turns.append(Turn("task" if aside else "prompt", text, at_us, aside=aside))
 
@@ -278,6 +279,11 @@ def _remembered(turns: Iterable[Turn]) -> Iterator[Turn]:
             silent = _DO_NOT_REMEMBER.search(turn.text) is not None
         if not silent:
             yield turn
+
+
+def _unframed(text: str) -> str:
+    """A compaction's summary without what the client says around it."""
+    return text.rpartition(_SUMMARY)[2].partition(_AFTER_SUMMARY)[0].strip()
 
 
 def _joined(blocks: Iterable[object]) -> str:
