@@ -102,7 +102,8 @@ class ToolServer(MCPServer[Door]):
             if tool is None:
                 raise NotFound("there is no tool of that name", hint="tools/list names them")
             refuse_strangers(arguments, tool.parameters["properties"])
-            return cut(await super().call_tool(name, arguments, context))
+            most = int((tool.meta or {}).get("anthropic/maxResultSizeChars", MAX_ANSWER))
+            return cut(await super().call_tool(name, arguments, context), most)
         except MCPError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary
@@ -201,14 +202,14 @@ def _invalid(error: ValidationError) -> Invalid:
     return Invalid("some arguments cannot be used", fields=fields)
 
 
-def cut(result: CallToolResult | InputRequiredResult) -> CallToolResult | InputRequiredResult:
+def cut(result: CallToolResult | InputRequiredResult, most: int) -> CallToolResult | InputRequiredResult:
     """The result as it is, or, where it is too long for a client, a refusal that says how to ask for less."""
     if not isinstance(result, CallToolResult):
         return result
     size = sum(len(part.text) for part in result.content if isinstance(part, TextContent))
     if result.structured_content is not None:
         size = len(json.dumps(result.structured_content, ensure_ascii=False))
-    if size <= MAX_ANSWER:
+    if size <= most:
         return result
     raise Invalid("the answer is too long", hint="ask for fewer with limit, or narrow the search")
 

@@ -46,12 +46,14 @@ class Toolbox:
         repeats: bool = False,
         hidden: bool = False,
         as_text: bool = False,
+        largest: int = 0,
     ) -> Callable[[Function], Function]:
         """Declares a tool; its docstring is the description.
 
         `always` loads it with the client's start, otherwise `search_hint` lets the client's tool search find it.  `reads`:
         changes nothing.  `asks_person`: the client asks the person each time.  `repeats`: a second call changes nothing
         more.  `hidden`: for hooks, not for the model.  `as_text`: the answer is prose, without structured content.
+        `largest`: characters of an answer, where more than usual is needed.
         """
         meta: dict[str, Any] = {}
         if always:
@@ -60,6 +62,8 @@ class Toolbox:
             meta["anthropic/searchHint"] = search_hint
         if asks_person:
             meta["anthropic/requiresUserInteraction"] = True
+        if largest:
+            meta["anthropic/maxResultSizeChars"] = largest
         if hidden:
             meta["ui"] = {"visibility": ["app"]}
 

@@ -29,6 +29,9 @@ PASSED_THROUGH = (
     "The value went through this conversation and this version is marked exposed: rotate it with generate=true, or let a "
     "person enter it with `claudetools credential rotate {}`."
 )
+IN_LIST = 120
+LARGEST_VALUE = 500_000
+"""Characters: 64 KB of a value, each at worst six characters in JSON.  It must not be opened and then not arrive."""
 OPENED = (
     "The value is now in this conversation and the version is marked exposed. Use it for the purpose; do not repeat it."
 )
@@ -64,8 +67,8 @@ class Credential(Lean):
     updated_at: str
 
     @classmethod
-    def of(cls, it: Description) -> Credential:
-        """The answer's form of a description."""
+    def of(cls, it: Description, *, longest: int = 32_000) -> Credential:
+        """The answer's form of a description; in a list with open fields (certificates) cut to `longest` characters."""
         head, now = it.head, time.time_ns() // 1000
         return cls(
             reference=it.reference,
@@ -78,7 +81,7 @@ class Credential(Lean):
             external_url=head.external_url,
             ports=list(head.ports),
             tags=list(head.tags),
-            fields=dict(head.open),
+            fields={name: text if len(text) <= longest else text[:longest] + "…" for name, text in head.open.items()},
             secret_fields=sorted(head.fields),
             requires_vpn=head.requires_vpn,
             requires_2fa=head.requires_2fa,
@@ -150,7 +153,7 @@ def offer(door: Door) -> list[Tool]:
         page = app.credentials.search(
             actor, query, client=client, type=type, tag=tag, state=state, limit=limit, cursor=cursor
         )
-        items = [Credential.of(it) for it in page.items]
+        items = [Credential.of(it, longest=IN_LIST) for it in page.items]
         return Found(items=items, next_cursor=page.next_cursor, total=page.total)
 
     @box.tool(
@@ -162,7 +165,10 @@ def offer(door: Door) -> list[Tool]:
         return Credential.of(app.credentials.describe(actor, reference))
 
     @box.tool(
-        "Reveal a secret value", asks_person=True, search_hint="decrypt open read show password secret api key token"
+        "Reveal a secret value",
+        asks_person=True,
+        largest=LARGEST_VALUE,
+        search_hint="decrypt open read show password secret api key token",
     )
     def credential_reveal(
         reference: Annotated[str, REFERENCE],

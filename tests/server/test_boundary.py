@@ -166,3 +166,14 @@ async def test_an_error_with_the_form_of_a_group_is_told_too(tmp_path: Path, era
     told = await refused(broken_server(tmp_path, ExceptionGroup(CANARY, [Conflict(CANARY)])), era, "registry_find", {})
     assert told["code"] == "internal"
     assert CANARY not in json.dumps(told)
+
+
+async def test_what_other_libraries_log_is_kept_without_its_text(log_file: Path) -> None:
+    try:
+        raise LookupError(CANARY)
+    except LookupError:
+        logging.getLogger("sqlalchemy.pool").exception("bound %s", CANARY)
+    log = logged(log_file)
+    assert CANARY not in log
+    assert "sqlalchemy.pool" in log
+    assert "LookupError" in log

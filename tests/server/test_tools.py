@@ -334,3 +334,58 @@ async def test_a_long_timeline_comes_in_pages_that_a_client_shows_whole(home: Pa
                 break
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) >= 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"type": "pass\u200bword"}, "type"),
+        ({"private_key": "x" * 40}, "private_key"),
+        ({"password": "x" * 1_000_000}, "password"),
+        ({"password": "nul\x00inside"}, "password"),
+        ({"password": "x", "totp_seed": "not base32!"}, "totp_seed"),
+        ({"password": "x", "ports": [0]}, "ports"),
+        ({"password": "x", "tags": ["y" * 65]}, "tags"),
+        ({"password": "x", "expires_at": "soon"}, "expires_at"),
+        ({"password": "x", "username": "\x00"}, "username"),
+        ({"generate": True, "length": 3}, "length"),
+        ({"generate": True, "password": "both given"}, "generate"),
+        ({}, "password"),
+    ],
+)
+async def test_what_cannot_be_stored_is_refused_by_field_and_nothing_is_written(
+    home: Path, vault: App, owner: Actor, arguments: dict[str, object], field: str
+) -> None:
+    async with session(home) as model:
+        error = await model.fail("credential_create", **({"type": "password", "service_name": "NAS"} | arguments))
+    assert error["code"] == "invalid"
+    assert field in error["fields"]
+    said = json.dumps(error)
+    assert not any(str(value) in said for value in arguments.values() if isinstance(value, str) and len(value) > 3)
+    assert not vault.credentials.search(owner).items
+
+
+async def test_emoji_and_long_values_come_back_as_they_were(home: Path) -> None:
+    value = "\U0001f511 " + "k" * 60_000
+    async with session(home) as model:
+        made = await model.use("credential_create", type="shared_secret", service_name="VPN 🔑", shared_secret=value)
+        opened = await model.use("credential_reveal", reference=made["credential"]["reference"], purpose="test")
+    assert opened["value"] == value
+
+
+async def test_a_list_of_certificates_stays_short_and_one_is_shown_whole(home: Path) -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\n" + "MIIB" * 6000
+    async with session(home) as model:
+        for number in range(3):
+            made = await model.use(
+                "credential_create",
+                type="certificate",
+                service_name=f"gateway {number}",
+                private_key="-----BEGIN PRIVATE KEY-----",
+                certificate=certificate,
+            )
+        assert len(json.dumps(await model.use("credential_search"))) < 4000
+        shown = await model.use("credential_get", reference=made["credential"]["reference"])
+        assert shown["fields"]["certificate"] == certificate
+        refused = await model.fail("credential_reveal", reference=shown["reference"], purpose="to install it")
+        assert refused["code"] == "denied"
