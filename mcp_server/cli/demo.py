@@ -115,7 +115,7 @@ async def _tools(told: Told, stage: Stage) -> str:
         )
         opened = await _call(client, "credential_reveal", reference=reference, purpose=REASON)
         value = str(opened["value"])
-        told.line(f"value: {value[:2]}{'*' * (len(value) - 2)} ({len(value)} characters; Claude got all of them)")
+        told.line(f"value: {'*' * len(value)} ({len(value)} characters; Claude got all of them)")
         told.line(f"audit entry {opened['entry']}")
 
         told.step("Who did that?", "audit_search: agent, owner, machine and session stand in every entry.")
