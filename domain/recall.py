@@ -45,6 +45,7 @@ _KINDS = {"decision": 0.1, "warning": 0.15}
 _PRIOR_RECORDS = 60
 _PRIOR_COMMON = 24
 _RARE_SHARE = 0.1
+_MORE_LINE = 80
 # Set on real coding sessions: prompts about earlier work against prompts about another project.
 MIN_SCORE = 7.0
 MIN_COVERED = 0.3
@@ -307,7 +308,7 @@ def pack(
         *(_plain(notice, 300) for notice in notices),
     ]
     foot = f"</{FENCE}>"
-    room = budget - sum(len(line) + 1 for line in head) - len(foot) - 60
+    room = budget - sum(len(line) + 1 for line in head) - len(foot) - _MORE_LINE
     index = [index_line(record, place) for record in wanted[:lines]]
     best = _whole(wanted[0], place) if wanted else ""
     # The best digest is worth more than the far end of the list: it keeps up to two thirds of the room.

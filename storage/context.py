@@ -43,6 +43,7 @@ NEWEST = 20
 QUESTION_TERMS = 12
 _RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
 _BATCH = 400
+_COMMON_SHARE = 0.1
 
 
 _ROWS_OF_TERM = text("SELECT rowid FROM context_terms WHERE context_terms MATCH :term")
@@ -250,8 +251,12 @@ class Context:
         read every row's text again.
         """
         weights: dict[int, float] = {}
-        total = max(1, self.frequencies([_RECORDS]).get(_RECORDS, 0))
+        known = self.frequencies([_RECORDS, *rarest])
+        total = max(1, known.get(_RECORDS, 0))
         for token in rarest:
+            if len(weights) >= most and known[token] > total * _COMMON_SHARE:
+                # So common a term cannot lift a record above those that hold the rarer ones.
+                break
             # Terms are letters and digits alone (domain.text.index_token); quoted, none is an operator.
             found = self._connection.execute(_ROWS_OF_TERM, {"term": f'"{token}"'}).scalars().all()
             worth = math.log(1 + total / (1 + len(found)))

@@ -1,0 +1,212 @@
+"""The digest of a session, and its long form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from domain.digest import PROVENANCE, condense, digest
+from domain.facts import error_signature, normal_command, one_line
+from domain.tokens import estimate
+from domain.transcript import Transcript, read
+
+# Speed is measured elsewhere; a failing example is shown as it is found.
+WITHOUT_HURRY = settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+
+
+class Session:
+    """A session that is written row by row."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.calls = 0
+
+    def _row(self, kind: str, content: Any, **more: Any) -> None:
+        at = f"2026-11-23T21:{len(self.rows) // 60:02d}:{len(self.rows) % 60:02d}.000Z"
+        self.rows.append({"type": kind, "message": {"content": content}, "timestamp": at, "cwd": "/p", **more})
+
+    def ask(self, text: str) -> None:
+        self._row("user", text)
+
+    def say(self, text: str) -> None:
+        self._row("assistant", [{"type": "text", "text": text}])
+
+    def call(self, tool: str, outcome: str = "ok", failed: bool = False, **given_: Any) -> None:
+        self.calls += 1
+        call = f"t{self.calls}"
+        self._row("assistant", [{"type": "tool_use", "id": call, "name": tool, "input": given_}])
+        self._row("user", [{"type": "tool_result", "tool_use_id": call, "content": outcome, "is_error": failed}])
+
+    def summary(self, text: str) -> None:
+        self._row("user", text, isCompactSummary=True)
+
+    def read(self) -> Transcript:
+        return read(json.dumps(row).encode() for row in self.rows)
+
+
+@pytest.fixture
+def session() -> Session:
+    """A session with a bit of everything."""
+    made = Session()
+    made.ask("Move the checkout service to the billing gateway on port 9443")
+    made.call("Read", "PORT = 8080", file_path="/p/config.py")
+    made.call(
+        "Bash",
+        "Exit code 1\nE   ConnectionRefusedError: gateway refused port 8080",
+        failed=True,
+        command="cd /p && pytest -q 2>&1 | tail -5",
+    )
+    made.call("Edit", file_path="/p/checkout.py", old_string="a", new_string="def billing_gateway_port(): ...")
+    made.call("Bash", "12 passed", command="cd /p && pytest -q")
+    made.call("Bash", "[topic 1a2b3c4d] checkout: speak to the gateway\n 1 file changed", command="git commit -m x")
+    made.ask("We decided that retries stay at three. Never log the card number.")
+    made.call(
+        "TodoWrite",
+        todos=[{"content": "tell the shop", "status": "pending"}, {"content": "old", "status": "completed"}],
+    )
+    made.say("The checkout service now speaks to the billing gateway on port 9443.")
+    return made
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Asked: Move the checkout service to the billing gateway on port 9443",
+        "Outcome: The checkout service now speaks to the billing gateway on port 9443.",
+        "Decided: We decided that retries stay at three.",
+        "Decided: Never log the card number.",
+        "Edited: checkout.py",
+        "Commits: 1a2b3c4d checkout: speak to the gateway",
+        "Ran: `pytest -q` failed, then ok",
+        "Error: ConnectionRefusedError: gateway refused port 8080 → solved by changing checkout.py",
+        "Open: tell the shop",
+        "Read: config.py",
+        "Names: billing_gateway_port",
+    ],
+)
+def test_the_digest_tells_what_the_next_session_needs(session: Session, line: str):
+    assert line in digest(session.read()).text.splitlines()
+
+
+def test_what_was_done_is_not_told_as_open(session: Session):
+    assert "old" not in digest(session.read()).text
+
+
+def test_every_line_has_a_head_whose_words_are_known(session: Session):
+    for line in digest(session.read()).text.splitlines():
+        assert line.partition(":")[0] in PROVENANCE
+
+
+def test_a_changed_request_is_told_the_newest_first_when_room_is_short(session: Session):
+    for number in range(30):
+        session.ask(f"then look at part number {number} of the warehouse scanner as well")
+    told = digest(session.read(), budget=500).text
+    assert "part number 29" in told
+    assert "part number 3 " not in told
+
+
+def test_a_compactions_summary_is_the_outcome_when_nothing_followed(session: Session):
+    session.summary("Summary: the gateway is done and the shop waits for a call")
+    assert "the shop waits for a call" in digest(session.read()).outcome
+
+
+def test_an_answer_to_claudes_question_is_a_decision(session: Session):
+    session.call(
+        "AskUserQuestion", 'Your questions have been answered: "Which port?"="9443". You can now continue', questions=[]
+    )
+    assert 'asked and answered: "Which port?"="9443"' in digest(session.read()).text
+
+
+def test_what_a_subagent_was_told_is_not_the_persons_request(session: Session):
+    session.rows.append({"type": "user", "isSidechain": True, "message": {"content": "SUBTASK never do that"}})
+    assert "SUBTASK" not in digest(session.read()).text
+    assert "SUBTASK" in condense(session.read()).rest
+
+
+def test_the_long_form_keeps_prompts_apart_and_failed_output_alone(session: Session):
+    body = condense(session.read())
+    assert "Never log the card number" in body.person
+    assert "Never log the card number" not in body.rest
+    assert "gateway refused port 8080" in body.rest
+    assert "12 passed" not in body.rest
+
+
+def test_reduction_is_counted_against_what_the_model_saw(session: Session):
+    session.call("Read", "line of text\n" * 5000, file_path="/p/big.txt")
+    made = digest(session.read())
+    assert made.raw_tokens > 10_000
+    assert made.tokens == estimate(made.text)
+
+
+@WITHOUT_HURRY
+@given(st.integers(min_value=0, max_value=3_000))
+def test_no_digest_is_longer_than_its_budget(budget: int):
+    made = Session()
+    for number in range(40):
+        made.ask(f"Always do {number} things to file_{number}.py, never less")
+        made.call("Edit", file_path=f"/p/some/folder/file_{number}.py", new_string=f"def name_number_{number}(): ...")
+        made.call("Bash", f"Error: broken {number}", failed=True, command=f"make part{number}")
+        made.say(f"Part {number} is done and everything about it works as it should by now.")
+    told = digest(made.read(), budget)
+    assert told.tokens <= budget * 1.02 + 3
+
+
+@WITHOUT_HURRY
+@given(st.lists(st.text(max_size=200), max_size=6), st.lists(st.text(max_size=100), max_size=6))
+def test_any_words_give_a_digest_and_the_same_each_time(prompts: list[str], commands: list[str]):
+    made = Session()
+    for prompt in prompts:
+        made.ask(prompt)
+    for command in commands:
+        made.call("Bash", command, failed=True, command=command)
+    transcript = made.read()
+    told = digest(transcript)
+    assert told == digest(transcript)
+    assert "\n\n" not in told.text
+    condense(transcript)
+
+
+def test_an_empty_session_has_an_empty_digest():
+    told = digest(Transcript())
+    assert (told.text, told.title, told.tokens) == ("", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "bare"),
+    [
+        ("cd /p && pytest -q 2>&1 | tail -5", "pytest -q"),
+        ("cd '/a b' && cd c; make test", "make test"),
+        ("# build\nmake all", "make all"),
+        ("git commit -m \"$(cat <<'EOF'\nlong\nEOF\n)\"", 'git commit -m "$(cat'),
+    ],
+)
+def test_commands_are_told_without_their_trimmings(line: str, bare: str):
+    assert normal_command(line) == bare
+
+
+@pytest.mark.parametrize(
+    ("output", "signature"),
+    [
+        (
+            "Exit code 1\nTraceback (most recent call last):\n  File x\nValueError: no such port",
+            "ValueError: no such port",
+        ),
+        ("Exit code 127\nbash: line 1: ruby: command not found", "bash: line 1: ruby: command not found"),
+        ("Exit code 1", ""),
+        ("", ""),
+    ],
+)
+def test_the_line_that_says_most_stands_for_an_error(output: str, signature: str):
+    assert error_signature(output) == signature
+
+
+@WITHOUT_HURRY
+@given(st.text(max_size=400), st.integers(min_value=5, max_value=200))
+def test_one_line_is_one_line_and_short_enough(text: str, longest: int):
+    cut = one_line(text, longest)
+    assert len(cut) <= longest
+    assert "\n" not in cut
