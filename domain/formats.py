@@ -512,7 +512,11 @@ def _engine(text: str) -> Iterator[Found]:
                 secrets[secret] = min(secrets.get(secret, rule), rule)
     search = ahocorasick_rs.AhoCorasick(list(secrets)) if secrets else None
     names = list(secrets.items())
+    ends = [0] * len(names)
     for number, start, end in search.find_matches_as_indexes(text, overlapping=True) if search else ():
+        if start < ends[number]:
+            continue  # a secret of like parts overlaps itself
+        ends[number] = end
         secret, rule = names[number]
         # What only its place shows to be a secret may be a word, and a word is struck in that place alone.
         beside = _NEAR.search(text, max(0, start - _BESIDE), start)

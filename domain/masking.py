@@ -72,7 +72,7 @@ class _Automaton:
 
     def __init__(self) -> None:
         self._heads: dict[bytes, dict[bytes, tuple[int, Spelling]]] = {}
-        self._tails: list[list[tuple[bytes, int, Spelling]]] = []
+        self._tails: list[dict[int, dict[bytes, tuple[int, Spelling]]]] = []
         self._search: ahocorasick_rs.BytesAhoCorasick | None = None
 
     def add(self, owner: int, made: dict[bytes, Spelling]) -> None:
@@ -84,7 +84,11 @@ class _Automaton:
             small = len(self._heads) <= self._MANY
             kind = ahocorasick_rs.Implementation.DFA if small else ahocorasick_rs.Implementation.ContiguousNFA
             self._search = ahocorasick_rs.BytesAhoCorasick(list(self._heads), implementation=kind)
-        self._tails = [[(folded, *whose) for folded, whose in rest.items()] for rest in self._heads.values()]
+        for patterns in self._heads.values():  # by length: many values may begin alike, as all tokens of one vendor do
+            lengths: dict[int, dict[bytes, tuple[int, Spelling]]] = {}
+            for folded, whose in patterns.items():
+                lengths.setdefault(len(folded), {})[folded] = whose
+            self._tails.append(lengths)
         self._heads = {}
 
     def hits(self, view: View) -> Iterator[tuple[int, Spelling, int, int]]:
@@ -92,9 +96,10 @@ class _Automaton:
             return
         data = view.data
         for number, start, _ in self._search.find_matches_as_indexes(data, overlapping=True):
-            for folded, owner, spelling in self._tails[number]:
-                if data.startswith(folded, start):
-                    yield owner, spelling, start, start + len(folded)
+            for length, patterns in self._tails[number].items():
+                whose = patterns.get(data[start : start + length])
+                if whose is not None:
+                    yield (*whose, start, start + length)
 
 
 class Matcher:

@@ -54,12 +54,17 @@ class Redactor:
         self._matcher = matcher
         self._engine = engine
 
-    def strike(self, text: str) -> Struck:
-        """The text with every secret replaced, and the counts by rule."""
+    def strike(self, text: str, *, extra: Matcher | None = None) -> Struck:
+        """The text with every secret replaced, and the counts by rule.
+
+        `extra` holds values that the vault does not have yet; they go before the formats, which would take their place.
+        """
         counts: Counter[str] = Counter()
         if not text:
             return Struck(text)
         text = self._strike_known(text, counts)
+        if extra is not None:
+            text = Redactor(extra)._strike_known(text, counts)
         text = _strike(text, list(_private(text)), counts)
         for _ in range(_ROUNDS):
             shown = _KEPT.sub(_blank, text) if "[struck: " in text or "{{credential:" in text else text

@@ -166,6 +166,13 @@ def test_vault_values_alone_can_be_struck(redactor: Redactor) -> None:
     assert redactor.strike_values(f"{key} {VALUE}") == Struck(f"{key} {REFERENCE}", {VAULT: 1})
 
 
+def test_values_that_are_not_stored_yet_become_references_too(redactor: Redactor) -> None:
+    new = Matcher([("acme/db/root#token", b"hunter2-hunter2-77")])
+    struck = redactor.strike(f'token = "hunter2-hunter2-77" and {VALUE}', extra=new)
+    assert struck.text == 'token = "{{credential:acme/db/root#token}}" and ' + REFERENCE
+    assert struck.counts == {VAULT: 2}
+
+
 def test_without_a_vault_formats_are_struck_all_the_same() -> None:
     assert Redactor(None).strike("DB_PASSWORD=pR0d-8fh2Kq").counts
     assert Redactor(None, engine=False).strike("DB_PASSWORD=pR0d-8fh2Kq").counts
