@@ -7,6 +7,7 @@ all.  To an agent, text that came from outside is given back inside a fence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -327,7 +328,8 @@ def _linked(
     line: _Timeline,
 ) -> list[str]:
     names: list[str] = []
-    if _add_indicators(unit, incident, found):
+    _add_indicators(unit, incident, found)
+    if found:  # one that was there already is seen again now
         names.append("indicators")
     if _add_credentials(unit, incident, changes.credentials):
         names.append("credentials")
@@ -370,16 +372,14 @@ def _moved(unit: Unit, incident: Incident, changes: Changes) -> Incident:
 
 def _add_indicators(
     unit: AuditedUnit, incident: Incident, found: list[tuple[str, str, IndicatorDraft]]
-) -> int:
-    new = 0
+) -> None:
     for kind, value, draft in found:
         now = unit.now_us
-        new += unit.incidents.add_indicator(
+        unit.incidents.add_indicator(
             Indicator(
                 new_id("io"), incident.incident_id, kind, value, draft.tlp, draft.note, now, now, now
             )
         )
-    return new
 
 
 def _add_credentials(unit: AuditedUnit, incident: Incident, references: Iterable[str]) -> int:
@@ -464,15 +464,18 @@ def _places(unit: Unit, draft: IncidentDraft) -> tuple[str, str, str]:
 
 
 def _keys(indicator: str) -> tuple[str, ...]:
-    """What the value may be stored under: one key, or those of the kinds that take any text."""
+    """What the value may be stored under: the kind that it looks like, and those that take any text."""
     if not indicator.strip():
         return ()
-    kind = marks.guess(indicator)
-    drafts = [IndicatorDraft(indicator, kind)] if kind else [
-        IndicatorDraft(indicator, "file"),
-        IndicatorDraft(indicator, "account"),
-    ]
-    return tuple(marks.key(*marks.check(draft)) for draft in drafts)
+    # `eve.exe` is a domain by its form, and may have been noted as a file.
+    kinds = dict.fromkeys(kind for kind in (marks.guess(indicator), "file", "account") if kind)
+    keys = []
+    for kind in kinds:
+        with suppress(Invalid):
+            keys.append(marks.key(*marks.check(IndicatorDraft(indicator, kind))))
+    if not keys:
+        raise Invalid("that indicator cannot be looked for", fields={"indicator": "is of no known form"})
+    return tuple(keys)
 
 
 def _known(asked: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
