@@ -6,10 +6,13 @@ import json
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters
 
 from domain.actors import Actor
 from mcp_server.bootstrap import App, build
@@ -222,3 +225,14 @@ def test_settings_name_the_vault_that_is_served(home: Path) -> None:
     app = build(load_settings(home))
     assert app.settings.home == home
     app.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_command_line_serves_another_client(home: Path, mode: str) -> None:
+    started = StdioServerParameters(command=sys.executable, args=["-I", "-m", "mcp_server", "mcp", "--home", str(home)])
+    async with Client(started, mode=mode) as client:
+        assert client.instructions
+        assert "credential_search" in {tool.name for tool in (await client.list_tools()).tools}
+        result = await client.call_tool("status", {})
+        assert result.structured_content["ok"], result.structured_content
