@@ -57,9 +57,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory, client_program: Path) ->
 
 
 @pytest.fixture
-def laptop(
-    tmp_path: Path, furnished: Path, client_program: Path, request: pytest.FixtureRequest
-) -> Iterator[Laptop]:
+def laptop(tmp_path: Path, furnished: Path, client_program: Path, request: pytest.FixtureRequest) -> Iterator[Laptop]:
     """A machine of its own, with Claude Code and with ClaudeTools set up and registered in it."""
     copy_laptop(furnished, tmp_path / "laptop")
     machine = Laptop(tmp_path / "laptop", client_program)

@@ -174,28 +174,32 @@ def test_the_hooks_never_make_the_model_go_on(laptop: Laptop, repository: Path):
 def test_a_prompt_about_earlier_work_gets_it_and_another_gets_nothing(laptop: Laptop, repository: Path):
     about_invoices = calls(
         tool("context_save"),
-        kind="decision",
+        kind="fact",
         title="Invoices are archived in the Glacier bucket",
         text="Old invoices go to the Glacier bucket named ledger-cold after ninety days; finance signed this off.",
     )
     newer = [  # so many that the first no longer stands in the block at the start
         calls(
             tool("context_save"),
-            kind="fact",
+            kind="decision",
             title=f"The {city} warehouse counts its shelves by hand",
             text=f"The importer of the {city} warehouse skips aisle {number}, which is counted by hand each spring.",
         )
         for number, city in enumerate(CITIES)
     ]
-    laptop.run("Please keep these", about_invoices, *newer, says("kept"), cwd=repository)
+    kept = laptop.run("Please keep these", about_invoices, *newer, says("kept"), cwd=repository)
+    assert not any(result.get("is_error") for result in kept.last.results)
     laptop.settle()
-    with laptop.stream(says("ninety days"), says("Bonjour"), cwd=repository) as session:
+    with laptop.stream(says("hi"), says("ninety days"), says("Bonjour"), cwd=repository) as session:
+        session.say("hello")  # the first prompt of a session opens the database; it has 250 ms like every other
         session.say("After how many days do old invoices go to the Glacier bucket?")
         about = laptop.model.main()[-1]
         session.say("Translate the sentence good morning to my neighbours into French")
         unrelated = laptop.model.main()[-1]
 
-    assert "Glacier" not in about.notes.partition(PROMPT)[0], "it stood in the block at the start, so nothing was tested"
+    assert "Glacier" not in about.notes.partition(PROMPT)[0], (
+        "it stood in the block at the start, so nothing was tested"
+    )
     told = prompt_notes(about)
     assert len(told) == 1
     assert "Invoices are archived in the Glacier bucket" in told[0]

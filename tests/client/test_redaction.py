@@ -18,7 +18,7 @@ AS_A_PATH = urllib.parse.quote(VALUE).encode()
 PRINT = {
     "raw": "cat deploy.env",
     "base64": "base64 -w0 deploy.env",
-    "URL-encoded": "python3 -c 'import urllib.parse as u; print(u.quote(open(\"deploy.env\").read(), safe=\"\"))'",
+    "URL-encoded": 'python3 -c \'import urllib.parse as u; print(u.quote(open("deploy.env").read(), safe=""))\'',
     "URL-encoded as a path": "python3 -c 'import urllib.parse as u; print(u.quote(open(\"deploy.env\").read()))'",
 }
 

@@ -24,6 +24,7 @@ MESSAGES = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
 COMPACTION = ("CRITICAL: Respond with TEXT ONLY", "create a detailed summary of the")
 SUMMARY = "<analysis>short</analysis>\n<summary>\n1. The user asked for work and the assistant did it.\n</summary>"
+_MARKS = (("type", "text"), ("type", "tool_use"), ("type", "tool_result"))
 BEYOND = "(the script has ended)"
 
 
@@ -50,9 +51,9 @@ def says(text: str, *, input_tokens: int = 1000) -> Turn:
     return Turn(text, input_tokens=input_tokens)
 
 
-def calls(name: str, /, text: str = "", **arguments: object) -> Turn:
+def calls(name: str, /, **arguments: object) -> Turn:
     """A turn that calls one tool."""
-    return Turn(text, (Call(name, arguments),))
+    return Turn("", (Call(name, arguments),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,13 @@ class Request:
 
 
 def strings(value: object) -> Iterator[str]:
-    """Every text inside a JSON value, in its order."""
+    """Every text inside a JSON value, in its order, but the words that mark a block as one."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from strings(inner)
+        for name, inner in value.items():
+            if name != "cache_control" and (name, inner) not in _MARKS:
+                yield from strings(inner)
     elif isinstance(value, Sequence):
         for inner in value:
             yield from strings(inner)
