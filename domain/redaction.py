@@ -64,7 +64,9 @@ class Redactor:
             return Struck(text)
         text = self._strike_known(text, counts)
         if extra is not None:
-            text = Redactor(extra)._strike_known(text, counts)
+            known = Redactor(extra).strike_values(text)
+            text = known.text
+            counts.update(known.counts)
         text = _strike(text, list(_private(text)), counts)
         for _ in range(_ROUNDS):
             shown = _KEPT.sub(_blank, text) if "[struck: " in text or "{{credential:" in text else text

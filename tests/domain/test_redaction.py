@@ -115,6 +115,12 @@ def test_a_secret_that_is_named_once_is_struck_wherever_it_stands(redactor: Reda
     assert token not in redactor.strike(f"GITHUB_TOKEN={token}\nretry with {token}!").text
 
 
+def test_a_format_that_only_the_engine_knows_is_struck(redactor: Redactor) -> None:
+    text = "the client got " + "p8e" + "-9f3b7c21d45a68e09f3b7c21d45a68e0 today"
+    assert redactor.strike(text).text == "the client got [struck: adobe-client-secret] today"
+    assert Redactor(None, engine=False).strike(text).text == text
+
+
 def test_a_comment_cannot_switch_the_rules_off(redactor: Redactor) -> None:
     token = "gh" + "p_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
     for hush in ("gitleaks:allow", "betterleaks:allow", "kingfisher:ignore", "nosec", "\0"):
@@ -128,6 +134,20 @@ def test_references_and_marks_survive(redactor: Redactor) -> None:
     struck = redactor.strike(text)
     assert struck.text.count(REFERENCE) == 2
     assert "[struck: github-token]" in struck.text
+
+
+@pytest.mark.parametrize("mark", ["[struck: assigned-secret]", "{{credential:acme/ci/runner#token}}"])
+def test_a_mark_is_no_name_for_what_stands_beside_it(redactor: Redactor, mark: str) -> None:
+    text = f"the runner has {mark}: 0123456789abcdef0123456789abcdef"
+    assert redactor.strike(text).text == text
+
+
+def test_what_a_struck_neighbour_hid_is_struck_too(redactor: Redactor) -> None:
+    hidden = "AK" + "IAQ3EGRVXW2JNFZT5K"
+    text = "amzn." + "mws.123e4567-e89b-12d3-a456-426614174000" + hidden
+    once = redactor.strike(text)
+    assert hidden not in once.text
+    assert redactor.strike(once.text) == Struck(once.text, {})
 
 
 PIECES = [
