@@ -137,7 +137,7 @@ def load_settings(home: Path | None = None) -> Settings:
         raise Invalid(f"ClaudeTools is not set up in {place}", hint=SETUP_HINT) from None
     except OSError as error:
         raise Invalid(f"cannot read {file}: {error.strerror}", hint=SETUP_HINT) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid(f"{file} is not JSON", hint=SETUP_HINT) from None
     if not isinstance(said, dict) or said.get("version") != SETTINGS_VERSION:
         raise Invalid(f"{file} was written by another version", hint="git pull && ./setup.sh")

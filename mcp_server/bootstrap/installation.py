@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from domain.actors import SCOPES, Actor, Subject
-from domain.errors import Broken, Invalid
+from domain.errors import Broken, Conflict, Invalid
 from domain.identity import Machine, Person, check_password_form, hash_secret
 from domain.ids import new_id
 from domain.plain import Plain
@@ -36,9 +38,11 @@ from mcp_server.keyring import (
     new_keyring,
     new_slot_key,
 )
+from mcp_server.work import now_us
 from storage.engine import open_engine
-from storage.keys import Slot, read_slots, read_vault_id
-from storage.migrations import current_revision, head_revision, upgrade
+from storage.guard import Guard
+from storage.keys import Keys, Slot, read_slots, read_vault_id
+from storage.migrations import current_revision, head_revision, known, upgrade
 from storage.transaction import begin
 
 DEFAULT_AGENT = "claude-code"
@@ -141,6 +145,10 @@ def _upgrade(settings: Settings) -> bool:
             before = current_revision(transaction.connection)
         if before == head_revision():
             return fresh
+        if not known(before):
+            raise Conflict(
+                f"the database was made by a newer program: {settings.database_file}", hint="git pull && ./setup.sh"
+            )
         upgrade(engine)
     finally:
         engine.dispose()
@@ -161,28 +169,47 @@ def _make_vault(settings: Settings, wanted: Wanted, report: Report) -> Settings:
             save_settings(settings)
             report(Step("vault with file and recovery key slots", changed=False))
             return settings
-        if wanted.deliver is None:
-            raise Invalid(
-                "a new vault has a recovery key, and nobody is there to keep it",
-                hint="./setup.sh --recovery-file FILE",
-            )
-        settings = replace(settings, vault_id=new_id("va"))
-        keyring = new_keyring(settings.vault_id).with_machine_key(
-            read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
-        )
-        file_key, recovery_key = new_slot_key(), new_slot_key()
-        wanted.deliver(Plain(format_recovery_key(recovery_key)))
-        write_private(settings.root_key_file, file_key)
-        app = assemble(settings, engine, keyring)
-        _found_vault(app, {"file": file_key, "recovery": recovery_key})
-        save_settings(settings)
+        keyring = _root_in_slots(settings, slots)
+        if keyring is None:
+            settings, keyring = _make_root(settings, engine, wanted.deliver)
+        seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
+        _found_vault(assemble(settings, engine, keyring.with_machine_key(seed)))
         report(Step("vault with file and recovery key slots", changed=True))
         return settings
     finally:
         engine.dispose()
 
 
-def _found_vault(app: App, slot_keys: dict[str, bytes]) -> None:
+def _root_in_slots(settings: Settings, slots: list[Slot]) -> Keyring | None:
+    """The root key of a setup that was cut off behind its slots: rows may be MACed under it."""
+    if not settings.vault_id or not slots or not settings.root_key_file.exists():
+        return None
+    slot_key = read_private(settings.root_key_file, "the root key file", "./setup.sh")
+    return open_slot(settings.vault_id, slots, slot_key, "file")
+
+
+def _make_root(settings: Settings, engine: Engine, deliver: Deliver | None) -> tuple[Settings, Keyring]:
+    """A new root key in its two slots.  Nothing is MACed under it before it can be opened again."""
+    if deliver is None:
+        raise Invalid(
+            "a new vault has a recovery key, and nobody is there to keep it",
+            hint="./setup.sh --recovery-file FILE",
+        )
+    settings = replace(settings, vault_id=new_id("va"))
+    keyring = new_keyring(settings.vault_id)
+    file_key, recovery_key = new_slot_key(), new_slot_key()
+    deliver(Plain(format_recovery_key(recovery_key)))
+    write_private(settings.root_key_file, file_key)
+    with begin(engine, write=True) as transaction:
+        keys = Keys(transaction.connection, Guard(transaction.connection, keyring.mac))
+        for kind, key in (("file", file_key), ("recovery", recovery_key)):
+            keys.put_slot(new_slot(keyring, key, kind, now_us()))
+        transaction.commit()
+    save_settings(settings)
+    return settings, keyring
+
+
+def _found_vault(app: App) -> None:
     settings, machine = app.settings, app.machine
     # The machine's row comes first: every signature is checked against it.
     add_machine(app)
@@ -197,8 +224,6 @@ def _found_vault(app: App, slot_keys: dict[str, bytes]) -> None:
                 "created_us": unit.now_us,
             }
         )
-        for kind, key in slot_keys.items():
-            unit.keys.put_slot(new_slot(app.keyring, key, kind, unit.now_us))
 
 
 def add_machine(app: App) -> None:

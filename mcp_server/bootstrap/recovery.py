@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from domain.actors import Subject
-from domain.errors import Denied, Invalid
+from domain.errors import Broken, Denied, Invalid
 from domain.ids import new_id
 from mcp_server.bootstrap import App, assemble
 from mcp_server.bootstrap.installation import (
@@ -27,13 +29,16 @@ from mcp_server.config import (
     save_settings,
     write_private,
 )
-from mcp_server.keyring import KEY_BYTES, new_slot_key, parse_recovery_key
+from mcp_server.keyring import KEY_BYTES, Keyring, machine_public_key_of, new_slot_key, parse_recovery_key
+from storage.guard import Guard
+from storage.identity import Identity
+from storage.transaction import begin
 
 
 def recover(home: Path | None, recovery_key: str, report: Report) -> Settings:
     """Opens the vault by its recovery slot and gives this machine a new root key file.
 
-    A missing audit key makes this computer a new machine of the vault, and a missing agent
+    An audit key that is missing or another machine's makes this computer a new machine of the vault, and a missing agent
     secret a newly enrolled agent.  Raises Invalid for a mistyped key, Denied for another vault's.
     """
     settings = load_settings(home)
@@ -49,12 +54,13 @@ def recover(home: Path | None, recovery_key: str, report: Report) -> Settings:
             )
         for place in settings.directories():
             make_private_directory(place)
-        new_machine = not _is_key(settings.machine_key_file)
+        new_machine = not _is_own_key(settings, engine, keyring)
         seed = new_slot_key() if new_machine else settings.machine_key_file.read_bytes()
         if new_machine:
             settings = replace(settings, machine_id=new_id("ma"), agent_id="")
-            write_private(settings.machine_key_file, seed)
+            # The name first: a new key under the old machine's name would sign what cannot be verified.
             save_settings(settings)
+            write_private(settings.machine_key_file, seed)
         app = assemble(settings, engine, keyring.with_machine_key(seed))
         add_machine(app)
         file_key = new_slot_key()
@@ -82,6 +88,20 @@ def _new_agent(app: App, settings: Settings) -> Settings:
     if found is not None and found.state == "active":
         app.identity.revoke(person_actor(app, settings.person_name), found.agent_id)
     return keep_agent(app, settings, name)
+
+
+def _is_own_key(settings: Settings, engine: Engine, keyring: Keyring) -> bool:
+    """Whether the audit key is there, and is the one under which this machine was enrolled."""
+    if not _is_key(settings.machine_key_file):
+        return False
+    try:
+        with begin(engine, write=False) as transaction:
+            identity = Identity(transaction.connection, Guard(transaction.connection, keyring.mac))
+            machine = identity.machine(settings.machine_id)
+    except Broken:
+        return True  # the row is at fault, and every act tells so
+    seed = settings.machine_key_file.read_bytes()
+    return machine is None or machine.public_key == machine_public_key_of(seed)
 
 
 def _is_key(file: Path) -> bool:

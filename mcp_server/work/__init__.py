@@ -25,6 +25,7 @@ from domain.actors import Actor, Subject
 from domain.audit import BulkTicket, Entry, FactValue, Link, Outcome, Receipt, Ticket
 from domain.credentials import SealedField
 from domain.errors import (
+    Broken,
     ClaudeToolsError,
     Denied,
     NotFound,
@@ -71,6 +72,8 @@ class Work:
         self._engine = engine
         self._keyring = keyring
         self._chain = Chain(keyring, notes, machine_id)
+        self._machine_id = machine_id
+        self._key_checked = False
         self.notes = notes
         self.clock = clock
 
@@ -107,6 +110,8 @@ class Work:
         `purpose` and the facts must already be free of vault values (services.redaction).  What
         the block raises rolls everything back and is recorded as a refusal.
         """
+        if action not in _UNADMITTED:
+            self._check_own_key()
         entry_id = new_id("au")
         said = Entry(entry_id, 0, action, "ok", actor, subject or Subject(action.partition(".")[0]))
         unit: AuditedUnit | None = None
@@ -165,6 +170,19 @@ class Work:
             fields = list(unit.credentials.every_sealed())
             unit.note(values=len(fields))
         return BulkTicket(unit.receipt, len(fields)), fields, state
+
+    def _check_own_key(self) -> None:
+        """Once a process: what another machine's key signs would be told as forged.  Raises Broken."""
+        if self._key_checked:
+            return
+        try:
+            with self.reading(None) as unit:
+                machine = unit.identity.machine(self._machine_id)
+        except Broken:
+            return  # the act itself refuses, and records it
+        if machine is not None and machine.public_key != self._keyring.machine_public_key():
+            raise Broken("this machine's audit key is another machine's", hint="claudetools keys recover")
+        self._key_checked = True
 
     def _commit(self, transaction: Transaction, audit: Audit, entry: Entry) -> Receipt:
         with self._chain.lock:

@@ -23,6 +23,12 @@ def head_revision() -> str:
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
+def known(revision: str) -> bool:
+    """Whether this program can bring a database of that revision to its own; "" is an empty one."""
+    revisions = ScriptDirectory.from_config(_config()).walk_revisions()
+    return not revision or any(script.revision == revision for script in revisions)
+
+
 def current_revision(connection: Connection) -> str:
     """The revision that a database is at; "" for an empty one."""
     return MigrationContext.configure(connection).get_current_revision() or ""
