@@ -49,7 +49,7 @@ def test_after_200_kills_every_acknowledged_decrypt_has_its_entry_and_all_is_wel
                 line = victim.stdout.readline()
                 assert line.startswith(b"au_"), f"round {number}: {line!r}"
                 acknowledged.append(line.decode().strip())
-            threading.Event().wait(dice.random() * 0.03)
+            threading.Event().wait(dice.random() * 0.012)
             os.kill(child, signal.SIGKILL)
             while (line := victim.stdout.readline()) != b"dead\n":
                 assert line, f"the victim ended in round {number}"
