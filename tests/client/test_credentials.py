@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -122,6 +123,27 @@ def test_a_revoked_agent_is_refused_at_its_next_call(laptop: Laptop):
     refused = laptop.model.main()[-1].results[-1]
     assert refused["is_error"] is True
     assert "unauthenticated" in json.dumps(refused) or "denied" in json.dumps(refused)
+
+
+@pytest.mark.parametrize("scrub", ["", "env -i ", "setsid "], ids=["plainly", "without its environment", "in a session of its own"])
+def test_the_shell_of_a_session_gets_no_value_from_the_command_line(laptop: Laptop, scrub: str):
+    laptop.log_in()
+    program = f"{sys.executable} -I -m mcp_server --home {laptop.data} credential"
+    password = f"--password-file {laptop.root / 'password'}"
+    reveal = f"{scrub}{program} reveal {REFERENCE} --purpose curiosity {password}"
+
+    run = laptop.run(
+        "open it by the shell",
+        CREATE,
+        calls("Bash", command=f"{reveal}; echo ended with $?", description="Reveal"),
+        AUDIT,
+        says("refused"),
+    )
+
+    told = str(run.last.results[-2]["content"])
+    assert "for a person at a terminal of their own" in told
+    assert "ended with 4" in told
+    assert answer(run.last)["items"] == []
 
 
 def test_the_answer_of_a_clear_session_names_the_live_session_in_the_audit_log(laptop: Laptop):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.kit.laptop import Laptop, tool
+from tests.kit.laptop import CHECKOUT, Laptop, tool
 from tests.kit.model import calls, says
 
 NAMES = (
@@ -60,6 +61,18 @@ def interpreter_gone(laptop: Laptop) -> None:
 
 def packages_gone(laptop: Laptop) -> None:
     replace_interpreter(laptop, "/usr/bin/python3")
+
+
+def half_removed(laptop: Laptop) -> None:
+    """An environment that has lost half of what it held: our hooks and server, but nothing that they lean on."""
+    place = laptop.root / "half"
+    packages = place / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (place / "bin").mkdir(parents=True)
+    (place / "pyvenv.cfg").write_text(f"home = {Path(sys.base_prefix) / 'bin'}\n")
+    (place / "bin" / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+    for package in ("hooks", "mcp_server"):
+        shutil.copytree(CHECKOUT / package, packages / package)
+    replace_interpreter(laptop, str(place / "bin" / "python"))
 
 
 def replace_interpreter(laptop: Laptop, program: str) -> None:
@@ -113,7 +126,7 @@ def spool_is_no_folder(laptop: Laptop) -> None:
 
 
 BREAKAGES = [
-    interpreter_gone, packages_gone, settings_gone, settings_torn, plugin_gone, data_gone, keys_gone, database_gone,
+    interpreter_gone, packages_gone, half_removed, settings_gone, settings_torn, plugin_gone, data_gone, keys_gone, database_gone,
     database_torn, tables_gone, spool_is_no_folder,
 ]  # fmt: skip
 

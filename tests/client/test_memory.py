@@ -96,6 +96,32 @@ def test_the_next_session_in_another_clone_knows_what_was_done(
     assert_knows_the_work(run.first)
 
 
+def test_a_session_in_a_terminal_is_known_to_the_next_one(laptop: Laptop, repository: Path, other_clone: Path):
+    with laptop.terminal(*work(repository), cwd=repository) as screen:
+        screen.shows("? for shortcuts")
+        screen.type(INTENT)
+        screen.shows(OUTCOME[:40])
+        screen.type(DECISION)
+        screen.shows("Understood: three retries.")
+        screen.type("/exit")
+        assert screen.ended() == 0
+    laptop.settle()
+
+    with laptop.terminal(says("hi, and welcome back"), cwd=other_clone) as screen:
+        screen.shows("? for shortcuts")
+        screen.type("hello")
+        screen.shows("hi, and welcome back")
+
+    assert_knows_the_work(laptop.model.main()[-1])
+
+
+def test_a_killed_client_leaves_no_process_of_ours(laptop: Laptop, repository: Path):
+    with laptop.stream(says("hi"), cwd=repository) as session:
+        session.say("hello")
+        session.kill()
+        laptop.nursery.wait()
+
+
 def test_a_session_killed_within_a_turn_is_known_up_to_its_last_whole_turn(
     laptop: Laptop, repository: Path, other_clone: Path
 ):
