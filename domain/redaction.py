@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from domain import formats
+from domain import recognition
 from domain.masking import Matcher, reference
 
 VAULT = "vault value"
@@ -70,7 +70,7 @@ class Redactor:
         text = _strike(text, list(_private(text)), counts)
         for _ in range(_ROUNDS):
             shown = _KEPT.sub(_blank, text) if "[struck: " in text or "{{credential:" in text else text
-            spans = list(formats.find(shown, engine=self._engine))
+            spans = list(recognition.find(shown, engine=self._engine))
             after = _strike(text, spans, counts)
             # A new reference or mark can complete a value that the escapes around it hid.
             after = self._strike_known(after, counts) if after != text else after
