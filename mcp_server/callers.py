@@ -33,6 +33,18 @@ REFUSED_S = 60.0
 _SESSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+FileId = tuple[int, int]
+
+
+def file_id(file: Path) -> FileId | None:
+    """Which file this is, whatever its name; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Caller(NamedTuple):
     """The app, and the actor of one call."""
 
@@ -71,6 +83,7 @@ class Door:
         self._build = build or bootstrap.build
         self._lock = threading.Lock()
         self._app: App | None = None
+        self._file_id: FileId | None = None
         self._failure: Exception | None = None
         self._tried = 0.0
         self._token = ""
@@ -100,7 +113,13 @@ class Door:
         down, Unauthenticated or Denied where the agent is not, or no longer, one of ours.
         """
         app = self.app()
-        return Caller(app, app.identity.actor(self._valid_token(app), session_id=self.session_id))
+        try:
+            actor = app.identity.actor(self._valid_token(app), session_id=self.session_id)
+        except Unauthenticated:
+            # The clock was set, or the vault got new keys: once more with a fresh token.
+            self._token_ends = 0.0
+            actor = app.identity.actor(self._valid_token(app), session_id=self.session_id)
+        return Caller(app, actor)
 
     def admitted(self) -> Caller:
         """The same, after the vault itself was asked whether this actor is still let in.
@@ -114,11 +133,15 @@ class Door:
     def app(self, *, patience_s: float = 30.0) -> App:
         """The app, built now where it is not yet.  Raises Unavailable when another thread needs longer than the patience."""
         app = self._app
-        if app is not None:
+        if app is not None and file_id(app.settings.database_file) == self._file_id:
             return app
         if not self._lock.acquire(timeout=patience_s):
             raise Unavailable("ClaudeTools is still starting", hint="claudetools doctor")
         try:
+            if self._app is not None and file_id(self._app.settings.database_file) != self._file_id:
+                # Moved away or put back from elsewhere: what is written to the old file now would be lost.
+                self._app.close()
+                self._app, self._token_ends = None, 0.0
             if self._app is None:
                 self._app = self._try_build()
             return self._app
@@ -147,7 +170,9 @@ class Door:
         if self._failure is not None and now - self._tried < RETRY_S:
             raise self._failure.with_traceback(None)
         try:
-            return self._build(self.settings())
+            settings = self.settings()
+            self._file_id = file_id(settings.database_file)
+            return self._build(settings)
         except Exception as error:
             self._failure, self._tried = error, time.monotonic()
             raise

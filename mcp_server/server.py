@@ -41,6 +41,8 @@ LOOK_EVERY_S = 1.0
 """How often the spool is looked at."""
 IDLE_LOOKS = 5
 """A note whose session cannot be read yet is not tried every second."""
+CLOSING_S = 0.08
+"""How long the end may take: the client sends SIGTERM 100 ms after SIGINT, and kills 400 ms later."""
 LONGEST_PAUSE_S = 60.0
 LONGEST_NAME = 32
 
@@ -113,7 +115,10 @@ class ToolServer(MCPServer[Door]):
 def assemble(home: Path | None = None) -> ToolServer:
     """The server for one client, its session and folder taken from the environment that the client gave."""
     session_id = os.environ.get("CLAUDE_CODE_SESSION_ID", "")
-    cwd = os.environ.get("CLAUDE_PROJECT_DIR") or str(Path.cwd())
+    cwd = os.environ.get("CLAUDE_PROJECT_DIR", "")
+    if not cwd:
+        with contextlib.suppress(OSError):  # a folder that was removed meanwhile
+            cwd = str(Path.cwd())
     return ToolServer(Door(home, session_id=session_id, cwd=cwd))
 
 
@@ -127,7 +132,7 @@ async def living(door: Door) -> AsyncIterator[Door]:
         yield door
     finally:
         stop.set()
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(CLOSING_S, shield=True):
             await anyio.to_thread.run_sync(door.close, abandon_on_cancel=True)
 
 
@@ -221,12 +226,15 @@ def cut(result: CallToolResult | InputRequiredResult, most: int) -> CallToolResu
 class ValuelessFormatter(logging.Formatter):
     """Time, logger, and the types and places of an exception.  Messages and arguments are left out: they may hold values."""
 
+    DEEPEST = 8
+
     def format(self, record: logging.LogRecord) -> str:
         """One line a record, one line a frame."""
         said = record.getMessage() if record.name.startswith("claudetools.") else f"{record.module}:{record.lineno}"
         lines = [f"{self.formatTime(record)} {record.levelname} {record.name} {said}"]
-        error = record.exc_info[1] if record.exc_info else None
-        while error is not None:
+        error, depth = (record.exc_info[1] if record.exc_info else None), 0
+        while error is not None and depth < self.DEEPEST:
+            depth += 1
             lines.append(f"  {type(error).__module__}.{type(error).__qualname__}")
             trace = error.__traceback__
             while trace is not None:

@@ -38,8 +38,6 @@ ERAS: tuple[Era, ...] = ("legacy", "modern")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_ANSWERS_S = 2.0
 """How long calls that run at end of input may still answer."""
-CLOSING_S = 0.08
-"""How long the lifespan's end may take: the client sends SIGTERM 100 ms after SIGINT, and kills 400 ms later."""
 
 ENDLESS = "subscriptions/listen"  # answered by notifications for as long as the connection lives
 
@@ -79,7 +77,7 @@ async def run(server: ToolServer) -> None:
             async with stdio_server() as (incoming, outgoing):
                 try:
                     await Router(server, door, partial(_end, stack)).run(incoming, outgoing)
-                except BaseException:
+                except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
                     # The client does not read any more, or we are broken: leaving this block would wait for its next word.
                     with anyio.CancelScope(shield=True):
                         await _end(stack)
@@ -96,10 +94,7 @@ async def _stop_on_signal(stack: AsyncExitStack) -> None:
 
 async def _end(stack: AsyncExitStack) -> NoReturn:
     """Ends the lifespan, then the process: sys.exit would wait for the thread that reads stdin."""
-    import anyio
-
-    with anyio.move_on_after(CLOSING_S):
-        await stack.aclose()
+    await stack.aclose()
     os._exit(0)
 
 

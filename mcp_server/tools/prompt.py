@@ -7,6 +7,7 @@ deadline and never with an error.
 from __future__ import annotations
 
 import json
+import threading
 
 import anyio
 import anyio.to_thread
@@ -19,9 +20,14 @@ DEADLINE_S = 1.8
 """With the database just opening; a warm server answers in 10 ms."""
 
 
+MOST = 9000
+"""Characters: above 10,000 the client keeps 2 KB."""
+
+
 def offer(door: Door) -> list[Tool]:
     """The tools of this room."""
     box = Toolbox()
+    late: dict[str, str] = {}
 
     @box.tool("Recall for a prompt", hidden=True, reads=True, as_text=True)
     async def prompt_context(
@@ -32,10 +38,20 @@ def offer(door: Door) -> list[Tool]:
     ) -> str:
         """For the prompt hook only: the hook answer that adds what earlier sessions know about this prompt."""
         door.tell(session_id, cwd)
-        found = ""
-        with anyio.move_on_after(DEADLINE_S):
-            found = await anyio.to_thread.run_sync(recalled, door, session_id, prompt, cwd, abandon_on_cancel=True)
-        return json.dumps(hook_answer(found))
+        gone, found = threading.Event(), ""
+
+        def work() -> str:
+            text = recalled(door, session_id, prompt, cwd)
+            if text and gone.is_set():
+                late[session_id] = text  # it counts as told: the next prompt of the session gets it
+            return text
+
+        try:
+            with anyio.move_on_after(DEADLINE_S):
+                found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+        finally:
+            gone.set()
+        return json.dumps(hook_answer("\n\n".join(part for part in (late.pop(session_id, ""), found) if part)[:MOST]))
 
     return box.tools
 

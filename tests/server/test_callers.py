@@ -120,3 +120,38 @@ async def test_a_prompt_is_not_held_up_by_a_server_that_is_still_starting(
         assert json.loads(result.content[0].text) == {}
         assert door.session_id == "s-9"
         builder.gate.set()
+
+
+@pytest.mark.anyio
+async def test_what_came_too_late_for_one_prompt_is_told_to_the_next(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(_self: object, session_id: str, prompt: str, cwd: str = "") -> str:  # the memory under load
+        if prompt != "first":
+            return f"about {prompt}"
+        begun.set()
+        assert go.wait(60)
+        ended.set()
+        return "what the session before left"
+
+    monkeypatch.setattr("mcp_server.services.context.Context.prompt", slow)
+    monkeypatch.setattr(prompt, "DEADLINE_S", 0.5)
+    door.enter()
+    async with Client(ToolServer(door)) as client:
+
+        async def told(said: str, session: str) -> str:
+            result = await client.call_tool("prompt_context", {"prompt": said, "session_id": session})
+            return json.loads(result.content[0].text).get("hookSpecificOutput", {}).get("additionalContext", "")
+
+        assert await told("first", "s-1") == ""
+        assert begun.is_set()
+        go.set()
+        assert ended.wait(60)
+        assert await told("other", "s-2") == "about other"
+        answers = [await told("second", "s-1")]
+        if "left" not in answers[0]:  # the thread had not put it away yet
+            answers.append(await told("third", "s-1"))
+        assert any("what the session before left" in answer for answer in answers)
+        assert "left" not in await told("fourth", "s-1")

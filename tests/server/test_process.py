@@ -119,6 +119,27 @@ def test_a_server_without_its_database_says_so_and_recovers_when_it_is_back(open
     assert wire.hang_up() == 0
 
 
+def test_a_database_that_is_moved_away_under_a_running_server_is_missed_and_found_again(open_wire, home: Path) -> None:
+    wire = open_wire(home)
+    make(wire, "first")
+    for suffix in ("", "-wal", "-shm"):
+        file = home / f"claudetools.db{suffix}"
+        if file.exists():
+            file.rename(home / f"away.db{suffix}")
+    refused = error_of(wire.call("credential_create", type="password", service_name="second", generate=True))
+    assert refused["code"] == "unavailable"
+    for file in home.glob("away.db*"):
+        file.rename(home / file.name.replace("away.db", "claudetools.db"))
+    found: dict = {}
+    for _ in range(500):
+        found = wire.call("credential_search")
+        if not found.get("isError"):
+            break
+        threading.Event().wait(0.02)
+    assert [it["service_name"] for it in found["structuredContent"]["items"]] == ["first"]
+    assert wire.hang_up() == 0
+
+
 @pytest.mark.parametrize(
     ("break_it", "code"),
     [
