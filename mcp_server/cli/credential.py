@@ -1,12 +1,11 @@
-"""`claudetools credential`: add, list, show, reveal, rotate, rm."""
+"""`claudetools credential`: add, list, show, reveal, update, rotate, rm."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,17 +13,20 @@ from domain.credentials import EXPOSURES, TYPES, Exposure
 from domain.drafts import ALPHABETS, Draft, Generate, type_of
 from domain.errors import Invalid
 from domain.plain import Plain
-from mcp_server.answers import iso, micros
-from mcp_server.cli import ask, person, show
+from mcp_server.answers import micros
+from mcp_server.cli import ask, described, person, show
 
-if TYPE_CHECKING:
-    from domain.credentials import Description
-    from mcp_server.services.credentials import Changed
+ADD_HINT = "claudetools credential add --help"
 
 app = typer.Typer(help="Credentials: what they are, and their values.", no_args_is_help=True, add_completion=False)
 
 Reference = Annotated[str, typer.Argument(help="client/service/name, as `list` shows it.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Why; goes into the audit log.")]
+ValueFiles = Annotated[
+    list[str] | None,
+    typer.Option("--value-file", metavar="[FIELD=]FILE", help="A value from a file, - for standard input."),
+]
+AskFor = Annotated[list[str] | None, typer.Option("--ask", metavar="FIELD", help="One more secret field to ask for, such as notes.")]
 Generated = Annotated[bool, typer.Option("--generate", help="Have the value made here.")]
 Length = Annotated[int, typer.Option("--length", help="Characters of a generated value, 12 to 256.")]
 Letters = Annotated[str, typer.Option("--alphabet", help="Of a generated value: " + ", ".join(ALPHABETS) + ".")]
@@ -32,7 +34,9 @@ Letters = Annotated[str, typer.Option("--alphabet", help="Of a generated value: 
 
 @app.command()
 def add(
-    service_name: Annotated[str, typer.Argument(help="What it is for, for example 'Gitea Admin'.")],
+    service_name: Annotated[
+        str, typer.Argument(help="What it is for, for example 'Gitea Admin'; without it, the fields are asked for.")
+    ] = "",
     *,
     type: Annotated[str, typer.Option("--type", help="One of: " + ", ".join(TYPES) + ".")] = "password",
     client: Annotated[str, typer.Option("--client", help="Whose; without it, the team's own.")] = "",
@@ -49,13 +53,8 @@ def add(
     expires: Annotated[str, typer.Option("--expires", help="When it expires: 2027-01-31.")] = "",
     rotate_every: Annotated[int, typer.Option("--rotate-every", help="Days between rotations; 0 for none.")] = 0,
     exposure: Annotated[str, typer.Option("--exposure", help="One of: " + ", ".join(EXPOSURES) + ".")] = "reveal",
-    value_file: Annotated[
-        list[str] | None,
-        typer.Option("--value-file", metavar="[FIELD=]FILE", help="A value from a file, - for standard input."),
-    ] = None,
-    ask_for: Annotated[
-        list[str] | None, typer.Option("--ask", metavar="FIELD", help="One more secret field to ask for, such as notes.")
-    ] = None,
+    value_file: ValueFiles = None,
+    ask_for: AskFor = None,
     generate: Generated = False,
     length: Length = 24,
     alphabet: Letters = "all",
@@ -64,10 +63,17 @@ def add(
 ) -> None:
     """Add a credential.  Its value is asked for without echo, read from a file, or generated."""
     kind = type_of(type)
+    if not service_name.strip():
+        if not ask.has_terminal():
+            raise Invalid("say what the credential is for", fields={"service_name": "needed"}, hint=ADD_HINT)
+        service_name = str(typer.prompt("What is it for, for example Gitea Admin", err=True))
+        kind = type_of(str(typer.prompt("Type", default=type, err=True)))
+        client = str(typer.prompt("Client, empty for our own", default=client, show_default=bool(client), err=True))
+        username = str(typer.prompt("Username, if any", default=username, show_default=bool(username), err=True))
     with person.logged_in() as (vault, actor):
         values = _values(kind.main, value_file or [], ask_for or [], asks=not generate)
         draft = Draft(
-            type=type,
+            type=kind.name,
             service_name=service_name,
             client=client,
             service=service,
@@ -86,7 +92,7 @@ def add(
             values=values,
             generate=Generate(length, alphabet) if generate else None,
         )
-        _tell_change("added", vault.credentials.create(actor, draft, purpose=purpose), as_json=json)
+        described.change("added", vault.credentials.create(actor, draft, purpose=purpose), as_json=json)
 
 
 @app.command("list")
@@ -108,14 +114,13 @@ def list_(
             actor, query, client=client, type=type, tag=tag, state=wanted, limit=limit, cursor=cursor
         )
     if json:
-        items = [_as_json(one) for one in page.items]
+        items = [described.facts(one) for one in page.items]
         show.as_json({"items": items, "next_cursor": page.next_cursor, "total": page.total})
         return
-    now = time.time_ns() // 1000
     show.table(
         ("reference", "type", "for", "username", "expires", "state"),
         (
-            (one.reference, one.head.type, one.head.service_name, one.head.username, show.day(one.head.expires_us), _state(one, now))
+            (one.reference, one.head.type, one.head.service_name, one.head.username, show.day(one.head.expires_us), described.state(one))
             for one in page.items
         ),
         empty="no credentials",
@@ -139,33 +144,9 @@ def show_(
     with person.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
     if json:
-        show.as_json(_as_json(one))
+        show.as_json(described.facts(one))
         return
-    head, now = one.head, time.time_ns() // 1000
-    show.pairs(
-        (
-            ("reference", one.reference),
-            ("type", head.type),
-            ("for", head.service_name),
-            ("client", one.client),
-            ("service", one.service),
-            ("infrastructure", one.infrastructure),
-            ("username", head.username),
-            ("url", head.external_url),
-            ("ports", ", ".join(str(port) for port in head.ports)),
-            ("tags", ", ".join(head.tags)),
-            *head.open.items(),
-            ("secret fields", ", ".join(sorted(head.fields))),
-            ("needs", ", ".join(w for w, yes in (("VPN", head.requires_vpn), ("2FA", head.requires_2fa)) if yes)),
-            ("expires", show.day(head.expires_us)),
-            ("rotation", f"every {head.rotate_every_days} days" if head.rotate_every_days else ""),
-            ("last rotated", show.moment(head.last_rotated_us)),
-            ("exposure", head.exposure),
-            ("state", _state(one, now)),
-            ("version", head.current_version),
-            ("changed", show.moment(head.updated_us)),
-        )
-    )
+    described.whole(one)
 
 
 @app.command()
@@ -186,6 +167,52 @@ def reveal(
         return
     # Into a pipe goes the value and nothing else, not even a line break.
     sys.stdout.write(opened.value.expose() + ("\n" if sys.stdout.isatty() else ""))
+
+
+@app.command()
+def update(
+    reference: Reference,
+    *,
+    service_name: Annotated[str, typer.Option("--for", help="What it is for.")] = "",
+    username: Annotated[str, typer.Option("--username", help="Who logs in with it.")] = "",
+    url: Annotated[str, typer.Option("--url", help="Where it is used.")] = "",
+    port: Annotated[list[int] | None, typer.Option("--port", help="The ports, all of them.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="The tags, all of them.")] = None,
+    open: Annotated[list[str] | None, typer.Option("--open", metavar="FIELD=TEXT", help="An open field of its type.")] = None,
+    vpn: Annotated[bool | None, typer.Option("--vpn/--no-vpn", help="Whether it needs the VPN.")] = None,
+    two_factor: Annotated[bool | None, typer.Option("--2fa/--no-2fa", help="Whether it needs a second factor.")] = None,
+    expires: Annotated[str, typer.Option("--expires", help="When it expires: 2027-01-31, or never.")] = "",
+    rotate_every: Annotated[int | None, typer.Option("--rotate-every", help="Days between rotations; 0 for none.")] = None,
+    exposure: Annotated[
+        str, typer.Option("--exposure", help="How far its value may go: " + ", ".join(EXPOSURES) + ".")
+    ] = "",
+    state: Annotated[str, typer.Option("--state", help="active or retired.")] = "",
+    value_file: ValueFiles = None,
+    ask_for: AskFor = None,
+    revision: Annotated[int, typer.Option("--revision", help="Only if it still is at this revision.")] = 0,
+    purpose: Purpose = "",
+    json: show.Json = False,
+) -> None:
+    """Change what is given, and nothing else.  Secret fields come from a file or are asked for, as a new version."""
+    changes: dict[str, object] = {"service_name": service_name, "username": username, "external_url": url, "state": state}
+    changes = {name: text for name, text in changes.items() if text}
+    if exposure:
+        changes["exposure"] = _exposure(exposure)
+    given = {"ports": port, "tags": tag, "requires_vpn": vpn, "requires_2fa": two_factor}
+    changes |= {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v not in (None, [])}
+    if expires:
+        changes["expires_us"] = None if expires == "never" else micros(expires, "--expires")
+    if rotate_every is not None:
+        changes["rotate_every_days"] = rotate_every or None
+    changes |= _open_fields(open or [])
+    with person.logged_in() as (vault, actor):
+        if value_file or ask_for:
+            main = TYPES[vault.credentials.describe(actor, reference).head.type].main
+            changes |= _values(main, value_file or [], ask_for or [], asks=False)
+        changed = vault.credentials.update(
+            actor, reference, changes, purpose=purpose, expected_revision=revision or None
+        )
+    described.change("changed", changed, as_json=json)
 
 
 @app.command()
@@ -217,7 +244,7 @@ def rotate(
             generate=Generate(length, alphabet) if generate else None,
             purpose=purpose,
         )
-    _tell_change("rotated", changed, as_json=json)
+    described.change("rotated", changed, as_json=json)
 
 
 @app.command()
@@ -233,7 +260,7 @@ def rm(
         one = vault.credentials.describe(actor, reference)
         ask.confirm(f"Take {one.reference} out of use?", yes=yes)
         changed = vault.credentials.delete(actor, reference, purpose=purpose)
-    _tell_change("deleted", changed, as_json=json)
+    described.change("deleted", changed, as_json=json)
 
 
 def _show_values(reference: str, purpose: str, password_file: Path | None, *, as_json: bool) -> None:
@@ -275,62 +302,3 @@ def _exposure(text: str) -> Exposure:
         if exposure == text:
             return exposure
     raise Invalid("no such exposure", fields={"--exposure": "one of: " + ", ".join(EXPOSURES)})
-
-
-def _state(one: Description, now_us: int) -> str:
-    marks: list[str] = [one.head.state]
-    if one.expired(now_us):
-        marks.append("expired")
-    if one.rotation_due(now_us):
-        marks.append("rotation due")
-    if one.exposed:
-        marks.append("exposed")
-    return ", ".join(marks)
-
-
-def _tell_change(what: str, changed: Changed, *, as_json: bool) -> None:
-    one = changed.description
-    if as_json:
-        show.as_json(
-            {
-                "reference": one.reference,
-                "version": changed.version,
-                "entry": changed.entry,
-                "generated": changed.generated,
-                "credential": _as_json(one),
-            }
-        )
-        return
-    made = ", value generated" if changed.generated else ""
-    print(f"{what} {one.reference} (version {changed.version}{made}, audit entry {changed.entry})")
-
-
-def _as_json(one: Description) -> dict[str, object]:
-    head, now = one.head, time.time_ns() // 1000
-    return {
-        "reference": one.reference,
-        "type": head.type,
-        "client": one.client,
-        "service": one.service,
-        "infrastructure": one.infrastructure,
-        "service_name": head.service_name,
-        "username": head.username,
-        "external_url": head.external_url,
-        "ports": list(head.ports),
-        "tags": list(head.tags),
-        "fields": dict(head.open),
-        "secret_fields": sorted(head.fields),
-        "requires_vpn": head.requires_vpn,
-        "requires_2fa": head.requires_2fa,
-        "expires_at": iso(head.expires_us),
-        "expired": one.expired(now),
-        "rotate_every_days": head.rotate_every_days or 0,
-        "rotation_due": one.rotation_due(now),
-        "last_rotated_at": iso(head.last_rotated_us),
-        "exposure": head.exposure,
-        "exposed": one.exposed,
-        "state": head.state,
-        "version": head.current_version,
-        "revision": head.revision,
-        "updated_at": iso(head.updated_us),
-    }

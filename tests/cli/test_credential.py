@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.screen import Screen
+
 VALUE = "canary-hQ7-value-of-the-vault"
 
 
@@ -164,3 +166,53 @@ def test_names_cannot_steer_the_terminal(person) -> None:
         assert said.code == 0, said.err
         assert "\x1b" not in said.out
         assert "\x07" not in said.out
+
+
+def test_update_changes_what_is_given_and_nothing_else(person, tmp_path: Path, password_file: Path) -> None:
+    person("credential", "add", "Gitea", "--generate", "--username", "x", "--tag", "old", "--vpn", "--expires", "2031-01-31")
+    (tmp_path / "notes").write_text("second floor")
+    said = person(
+        *("credential", "update", "own/gitea/x", "--tag", "new", "--no-vpn", "--expires", "never", "--exposure", "sealed"),
+        *("--rotate-every", "90", "--value-file", f"notes={tmp_path / 'notes'}", "--json"),
+    )
+    assert said.code == 0, said.err
+    one = said.json["credential"]
+    assert (one["tags"], one["requires_vpn"], one["expires_at"], one["exposure"]) == (["new"], False, "", "sealed")
+    assert (one["username"], one["rotate_every_days"], one["version"]) == ("x", 90, 2)
+    assert one["secret_fields"] == ["notes", "password"]
+    notes = person(
+        "credential", "reveal", "own/gitea/x", "--field", "notes", "--purpose", "x", "--password-file", str(password_file)
+    )
+    assert notes.out == "second floor"
+    assert person("credential", "update", "own/gitea/x").code == 2
+    assert person("credential", "update", "own/gitea/x", "--state", "gone").code == 2
+    assert person("credential", "update", "own/gitea/x", "--username", "y", "--revision", "1").code == 6
+    assert person("credential", "update", "own/gitea/x", "--state", "retired").code == 0
+    assert "retired" in person("credential", "list", "--state", "any").out
+
+
+def test_without_arguments_a_person_is_asked_for_the_fields(person, environment: dict[str, str]) -> None:
+    assert person("credential", "show", "acme/wiki/eve").code == 5
+    screen = Screen(environment, "credential", "add", "--generate")
+    for question, answer in (("for example", "Wiki"), ("Type", ""), ("Client", "ACME"), ("Username", "eve")):
+        screen.until(question)
+        screen.type(answer)
+    screen.until("added acme/wiki/eve")
+    assert screen.end() == 0
+    assert person("credential", "show", "acme/wiki/eve", "--json").json["type"] == "password"
+
+
+def test_at_a_terminal_values_are_typed_unseen(
+    person, environment: dict[str, str], password_file: Path
+) -> None:
+    screen = Screen(environment, "credential", "add", "Gitea", "--username", "x", "--ask", "notes")
+    screen.until("notes: ")
+    screen.type("under the mat")
+    screen.until("The password: ")
+    screen.type(VALUE)
+    screen.until("added own/gitea/x")
+    assert screen.end() == 0
+    assert VALUE not in screen.seen
+    assert "under the mat" not in screen.seen
+    said = person("credential", "show", "own/gitea/x", "--values", "--purpose", "x", "--password-file", str(password_file))
+    assert said.out == f"notes: under the mat\npassword: {VALUE}\n"
