@@ -79,6 +79,7 @@ ACTIONS: dict[str, str] = {
     "context.get": "a whole context record was read",
     "context.save": "a note was kept in the memory on purpose",
     "context.forget": "a context record was removed for good",
+    "registry.find": "clients, services and infrastructure were looked up; refusals only",
     "registry.save": "a client, service or infrastructure was made or changed",
     "agent.enroll": "a program was enrolled as an agent of a person",
     "agent.revoke": "an agent was shut out",

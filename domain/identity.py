@@ -96,6 +96,7 @@ class Claims:
         if (
             not all(isinstance(text, str) for text in texts)
             or not isinstance(act, dict)
+            or not isinstance(act.get("sub"), str)
             or not isinstance(issued, int)
             or not isinstance(expires, int)
         ):
@@ -104,7 +105,7 @@ class Claims:
         return cls(
             vault_id=vault,
             subject_id=subject,
-            agent_id=str(act.get("sub", "")),
+            agent_id=str(act["sub"]),
             machine_id=machine,
             session_id=session,
             scopes=frozenset(scope.split()),

@@ -27,6 +27,7 @@ _SCOPES: dict[str, str] = {
     "context.get": "context:read",
     "context.save": "context:write",
     "context.forget": "context:write",
+    "registry.find": "registry:read",
     "registry.save": "registry:write",
     "agent.enroll": "agents:write",
     "agent.revoke": "agents:write",

@@ -63,11 +63,14 @@ class Audit:
         return None if found is None else as_bytes(found)
 
     def failures(self, action: str, subject_id: str, since_us: int) -> int:
-        """How many times an act on a subject failed since then: what locks a login."""
+        """How many times an act on a subject was denied since then: what locks a login.
+
+        An attempt while it is locked has the outcome `failed` and does not prolong the lock.
+        """
         query = select(func.count()).where(
             audit_entries.c.action == action,
             audit_entries.c.subject_id == subject_id,
-            audit_entries.c.outcome != "ok",
+            audit_entries.c.outcome == "denied",
             audit_entries.c.at_us >= since_us,
         )
         return int(self._connection.execute(query).scalar_one())

@@ -127,6 +127,7 @@ class Credentials:
         safe = self._strike_draft(draft, extra)
         purpose = self._purpose(purpose, extra)
 
+        self._work.permit(actor, "credential.create", purpose=purpose)
         client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
         service = self._belonging(actor, "service", safe.service, client)
         place = self._belonging(actor, "infrastructure", safe.infrastructure, client)

@@ -44,6 +44,7 @@ class Registry:
             kinds = kinds[kinds.index(_kind(str(place[0]))) :]
         items: list[RegistryItem] = []
         words = query.split()[:10]
+        self._work.permit(actor, "registry.find")
         with self._work.reading(actor) as unit:
             client_id = ""
             if client:

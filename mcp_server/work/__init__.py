@@ -86,6 +86,15 @@ class Work:
                 admit(unit, actor)
             yield unit
 
+    def permit(self, actor: Actor, action: str, *, purpose: str = "") -> None:
+        """Refuses, with its entry, an act of several steps (or one without an entry) before the first of them."""
+        try:
+            with self.reading(actor):
+                policy.may(actor, action)
+        except _REFUSALS as error:
+            self._refusal(actor, action, Subject(action.partition(".")[0]), purpose, {}, error)
+            raise
+
     @contextmanager
     def recording(self, machine: Actor) -> Iterator[RecordingUnit]:
         """What a machine writes by itself, committed at the end of the block."""
