@@ -50,8 +50,7 @@ def test_eight_threads_that_reveal_at_once_lose_no_entry(vault: Vault):
     seen: list[str] = []
 
     def reveal(_which: int) -> None:
-        for _ in range(EACH):
-            seen.append(vault.app.credentials.reveal(vault.agent, FIRST, purpose="at once").entry)
+        seen.extend(vault.app.credentials.reveal(vault.agent, FIRST, purpose="at once").entry for _ in range(EACH))
 
     before = len(vault.entries())
     assert at_once(THREADS, reveal) == []

@@ -202,6 +202,11 @@ def modes_that_bind() -> Iterator[None]:
         assert libc.capset(ctypes.byref(header), both) == 0
 
 
+def open_and_reveal(vault: Vault) -> None:
+    vault.open()
+    vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+
+
 def made_readonly(vault: Vault, what: str) -> list[Path]:
     home = vault.home
     return {
@@ -222,8 +227,7 @@ def test_with_a_read_only_database_nothing_is_opened(vault: Vault, opened_values
     try:
         with modes_that_bind():
             with pytest.raises(Unavailable) as refused:
-                vault.open()
-                vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+                open_and_reveal(vault)
             assert "read-only" in refused.value.message or "cannot be opened" in refused.value.message
             vault.close()
     finally:
@@ -250,9 +254,7 @@ def test_a_database_that_is_none_is_told_as_unavailable(vault: Vault, damage: st
     elif damage == "torn":
         vault.file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ClaudeToolsError) as refused:
-        vault.open()
-        vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
-        vault.app.audit.verify()
+        open_and_reveal(vault)
     assert isinstance(refused.value, Unavailable)
     assert refused.value.hint
     if damage == "gone":

@@ -180,6 +180,11 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str):
 # What is missing, and how it comes back.
 
 
+def open_and_reveal(vault: Vault) -> None:
+    vault.open()
+    vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+
+
 def values_open(vault: Vault) -> bool:
     app = vault.open()
     agent = app.identity.actor(app.identity.prove(vault.secret))
@@ -268,8 +273,7 @@ def test_without_this_machines_audit_key_it_becomes_a_new_machine(story: Callabl
     else:
         key.write_bytes(key.read_bytes()[: 16 if damage == "cut short" else 0])
     with pytest.raises(Invalid if damage == "missing" else Broken) as refused:
-        vault.open()
-        vault.app.credentials.search(vault.agent)
+        open_and_reveal(vault)
     assert refused.value.hint == "claudetools keys recover"
     recover(vault.home, vault.template.recovery_key, quietly)
     settings = load_settings(vault.home)
@@ -315,8 +319,7 @@ def test_a_machine_key_of_another_machine_signs_nothing(story: Callable[[], Vaul
     rows = len(vault.entries())
     vault.app.settings.machine_key_file.write_bytes(new_slot_key())
     with pytest.raises(Broken) as refused:
-        vault.open()
-        vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+        open_and_reveal(vault)
     assert "audit key" in refused.value.message
     assert len(vault.entries()) == rows
 
