@@ -34,7 +34,8 @@ def read_small(path: str, longest: int = LONGEST) -> str:
                 break
             pieces.append(piece)
             left -= len(piece)
-        return b"".join(pieces).decode("utf-8", "replace")
+        # No path and no name holds NUL; what does would only break the calls that it is given to.
+        return b"".join(pieces).decode("utf-8", "replace").replace("\0", "")
     except OSError:
         return ""
     finally:

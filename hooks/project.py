@@ -40,7 +40,7 @@ class Project:
 
 def identify(folder: str, machine_id: str) -> Project:
     """The project of a folder.  Never raises for what lies there; makes an id in a repository without remote."""
-    folder = os.path.realpath(folder or os.sep)
+    folder = os.path.realpath(folder.replace("\0", "") or os.sep)
     root, git = _repository(folder)
     if not git:
         return Project(_hashed("path", machine_id, folder), os.path.basename(folder) or folder, folder)

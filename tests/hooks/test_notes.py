@@ -1,0 +1,148 @@
+"""Stop, PreCompact, PostCompact, SessionEnd: a pointer in the spool, and nothing printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hooks import spool
+
+EVENTS = ["Stop", "PreCompact", "PostCompact"]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_note_points_to_the_transcript_and_holds_nothing_of_it(desk: Any, event: str):
+    said = desk.event("s-1", last_assistant_message="HIDDEN", compact_summary="HIDDEN", custom_instructions="HIDDEN")
+    Path(said["transcript_path"]).write_text("HIDDEN\n")
+    assert desk.run(event, said) == ""
+    note = desk.notes()["s-1"]
+    assert note["transcript_path"] == said["transcript_path"]
+    assert note["size"] == 7
+    assert note["project"].startswith("pj_")
+    assert "HIDDEN" not in json.dumps(note)
+
+
+def test_notes_are_private(desk: Any):
+    old = os.umask(0)
+    try:
+        desk.run("Stop", desk.event())
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((desk.home / "spool" / "s-1.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((desk.home / "spool").stat().st_mode) & 0o077 == 0
+
+
+def test_a_later_note_replaces_the_earlier_one(desk: Any):
+    desk.run("Stop", desk.event())
+    first = desk.notes()["s-1"]
+    desk.run("PreCompact", desk.event())
+    assert list(desk.notes()) == ["s-1"]
+    assert desk.notes()["s-1"]["at_us"] > first["at_us"]
+
+
+@pytest.mark.parametrize(
+    "session", ["../../x", "/etc/x", "", "a/b", ".", "..", "x" * 500, "a\0b", "-x", "a b", None, 7, ["s"]]
+)
+def test_a_hostile_session_id_writes_nothing(desk: Any, tmp_path: Path, session: object):
+    before = {path for path in tmp_path.rglob("*") if "log" not in path.parts}
+    desk.run("Stop", desk.event() | {"session_id": session})
+    assert {path for path in tmp_path.rglob("*") if "log" not in path.parts} == before
+    assert "Refused" in desk.log()
+
+
+@pytest.mark.parametrize(
+    "path", ["relative.jsonl", "/etc/passwd", "", "/x\0.jsonl", "/" + "x" * 5000 + ".jsonl", None, {}]
+)
+def test_what_is_no_transcript_path_leaves_no_note(desk: Any, path: object):
+    assert desk.run("Stop", desk.event() | {"transcript_path": path}) == ""
+    assert desk.notes() == {}
+
+
+@pytest.mark.parametrize("said", [b"", b"{", b"[]", b"null", b"\xff\xfe\x00", b"7", b"[" * 100_000, b"{}"])
+def test_whatever_comes_in_the_hook_ends_well(desk: Any, said: bytes):
+    for event in ("Stop", "SessionStart", "SessionEnd", "Unknown", ""):
+        assert desk.run(event, said) == ""
+
+
+def test_the_log_never_repeats_what_came_in(desk: Any):
+    desk.run("Stop", b'{"session_id": "HIDDEN/../HIDDEN", "transcript_path": "HIDDEN"}')
+    assert desk.log()
+    assert "HIDDEN" not in desk.log()
+
+
+def test_a_subagent_leaves_no_note(desk: Any):
+    desk.run("Stop", desk.event(agent_id="a1", agent_type=""))
+    assert desk.notes() == {}
+
+
+def test_a_spool_that_cannot_be_written_breaks_nothing(desk: Any):
+    (desk.home / "spool").write_text("a file where the folder should be")
+    assert desk.run("Stop", desk.event()) == ""
+    assert "Stop" in desk.log()
+
+
+@pytest.mark.parametrize("settings", ["", "{", "[]", "{}", '{"home": "relative"}', '{"home": 7}'])
+def test_broken_settings_break_nothing(desk: Any, settings: str):
+    desk.settings.write_text(settings)
+    for event in ("Stop", "SessionStart", "SessionEnd"):
+        assert desk.run(event, desk.event()) == ""
+
+
+def test_missing_settings_break_nothing(desk: Any):
+    desk.settings.unlink()
+    assert desk.run("Stop", desk.event()) == ""
+
+
+def test_the_end_of_a_session_starts_a_drain_that_the_hook_does_not_wait_for(desk: Any):
+    # The drain of this desk finds no installation and ends by itself; the note stays for a later one.
+    assert desk.run("SessionEnd", desk.event(reason="other")) == ""
+    assert desk.notes()["s-1"]["event"] == "SessionEnd"
+    assert desk.log() == ""
+
+
+def test_a_note_taken_out_is_gone_and_a_newer_one_stays(desk: Any):
+    home = str(desk.home)
+    desk.run("Stop", desk.event("s-1"))
+    (old,) = spool.pending(home)
+    desk.run("Stop", desk.event("s-1"))
+    assert spool.take_out(old) is False
+    (new,) = spool.pending(home)
+    assert new.at_us > old.at_us
+    assert spool.take_out(new) is True
+    assert not spool.is_waiting(home)
+    assert spool.take_out(new) is True
+
+
+def test_a_note_in_the_hand_of_a_killed_process_is_put_back(desk: Any):
+    home = str(desk.home)
+    desk.run("Stop", desk.event("s-1"))
+    folder = desk.home / "spool"
+    (folder / "s-1.json").rename(folder / ".taken.s-1.json")
+    spool.recover(home)
+    assert [note.session_id for note in spool.pending(home)] == ["s-1"]
+    assert sorted(path.name for path in folder.iterdir()) == ["s-1.json"]
+
+
+def test_a_newer_note_is_not_overwritten_by_one_that_is_put_back(desk: Any):
+    home = str(desk.home)
+    folder = desk.home / "spool"
+    desk.run("Stop", desk.event("s-1"))
+    (folder / "s-1.json").rename(folder / ".taken.s-1.json")
+    desk.run("PreCompact", desk.event("s-1"))
+    spool.recover(home)
+    assert [note.event for note in spool.pending(home)] == ["PreCompact"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"session_id": "other"}', '{"session_id": "s-9", "transcript_path": "../x"}']
+)
+def test_a_damaged_note_is_set_aside_and_the_others_come_through(desk: Any, content: str):
+    desk.run("Stop", desk.event("s-1"))
+    (desk.home / "spool" / "s-9.json").write_text(content)
+    assert [note.session_id for note in spool.pending(str(desk.home))] == ["s-1"]
+    assert (desk.home / "spool" / ".aside" / "s-9.json").exists()

@@ -1,0 +1,237 @@
+"""SessionStart: what earlier sessions left, told in time or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hooks.project import identify
+
+DIGEST = "Asked: move the checkout to the gateway\nOutcome: it speaks to the gateway\nEdited: checkout.py"
+
+
+def project(desk: Any, folder: Path | None = None) -> str:
+    return identify(str(folder or desk.folder), "ma_1").project_id
+
+
+def keep(desk: Any, title: str = "move the checkout", **more: Any) -> str:
+    return str(desk.keep(project(desk), title=title, outcome="it speaks", digest=more.pop("digest", DIGEST), **more))
+
+
+@pytest.fixture
+def known(desk: Any) -> str:
+    """A record of this project."""
+    return keep(desk)
+
+
+@pytest.mark.parametrize("source", ["startup", "clear", "compact"])
+def test_a_session_is_told_of_the_newest_record_whole(desk: Any, known: str, source: str):
+    block = desk.told(source)
+    assert known in block
+    for line in DIGEST.splitlines():
+        assert line in block
+    assert "Reference data" in block
+    assert len(block) <= 4_000
+
+
+@pytest.mark.parametrize("source", ["resume", "fork"])
+def test_a_session_that_goes_on_is_told_little(desk: Any, known: str, source: str):
+    block = desk.told(source)
+    assert known in block
+    assert "Edited: checkout.py" not in block
+
+
+def test_what_a_session_was_told_it_is_not_told_again_when_it_resumes(desk: Any, known: str):
+    assert known in desk.told("startup", session="s-1")
+    assert desk.told("resume", session="s-1") == ""
+    newer = keep(desk, "another matter", digest="Asked: something else entirely")
+    block = desk.told("resume", session="s-1")
+    assert newer in block
+    assert known not in block
+
+
+def test_after_compaction_it_is_told_again(desk: Any, known: str):
+    desk.told("startup", session="s-1")
+    assert known in desk.told("compact", session="s-1")
+
+
+def test_its_own_record_is_not_told_to_a_session(desk: Any):
+    keep(desk, session_id="s-1")
+    assert desk.told("startup", session="s-1") == ""
+    assert desk.told("resume", session="s-1") == ""
+
+
+def test_after_a_compaction_what_it_did_itself_is_news_again(desk: Any):
+    own = keep(desk, session_id="s-1")
+    assert own in desk.told("compact", session="s-1")
+
+
+def test_other_projects_stay_out(desk: Any, tmp_path: Path):
+    desk.keep("pj_other", title="OTHER", digest="Asked: OTHER")
+    assert desk.told() == ""
+
+
+def test_records_of_the_client_are_told_in_all_its_folders(desk: Any):
+    desk.keep("pj_other", client="ACME", title="the vpn of acme", digest="Asked: the vpn of acme")
+    (desk.home / "bindings.json").write_text(json.dumps({"folders": {str(desk.folder.resolve()): "ACME"}}))
+    assert "the vpn of acme" in desk.told()
+
+
+def test_forgotten_and_superseded_records_are_not_told(desk: Any):
+    keep(desk, state="forgotten")
+    keep(desk, superseded_by="cx_x")
+    assert desk.told() == ""
+
+
+def test_many_long_records_stay_within_the_block(desk: Any):
+    for number in range(60):
+        keep(desk, f"matter {number} " + "word " * 40, digest=f"Asked: matter {number}\nNames: " + "name " * 800)
+    block = desk.told()
+    assert 2_000 < len(block) <= 4_000
+    assert "more: context_recall" in block
+
+
+def test_a_missing_database_is_answered_from_the_shelf_with_its_date(desk: Any, known: str):
+    desk.told()
+    desk.database.unlink()
+    block = desk.told(session="s-2")
+    assert known in block
+    assert "could not be read; this is what was known on 20" in block
+    assert "FileNotFoundError" in desk.log()
+
+
+def test_without_database_and_shelf_nothing_is_said_but_that_there_was_trouble(desk: Any):
+    desk.database.unlink()
+    first = json.loads(desk.run("SessionStart", desk.event(source="startup")))
+    assert list(first) == ["systemMessage"]
+    assert "hooks.log" in first["systemMessage"]
+
+
+def test_trouble_is_told_once(desk: Any):
+    desk.run("Stop", b"{")
+    assert "Refused" in json.loads(desk.run("SessionStart", desk.event(source="startup")))["systemMessage"]
+    assert desk.run("SessionStart", desk.event(source="startup")) == ""
+
+
+def test_a_damaged_database_breaks_nothing(desk: Any, known: str):
+    desk.told()
+    desk.database.write_bytes(b"no database " * 1000)
+    for rest in ("-wal", "-shm"):
+        Path(f"{desk.database}{rest}").unlink(missing_ok=True)
+    assert known in desk.told(session="s-2")
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for(desk: Any, known: str):
+    desk.told()
+    desk.configure(deadline_ms=150)
+    connection = sqlite3.connect(desk.database, isolation_level=None)
+    try:
+        # Out of WAL an exclusive lock keeps readers out for as long as the driver is willing to wait: 300 ms.
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        block = desk.told(session="s-2")
+    finally:
+        connection.close()
+    assert known in block
+    assert "did not answer in time" in block
+
+
+def test_the_first_line_a_hostile_folder_could_say_is_never_run(desk: Any, known: str, tmp_path: Path):
+    for module in (
+        "json",
+        "os",
+        "re",
+        "sqlite3",
+        "threading",
+        "hooks",
+        "storage",
+        "domain",
+        "sitecustomize",
+        "usercustomize",
+    ):
+        (desk.folder / f"{module}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\nraise SystemExit(2)\n"
+        )
+    for package in ("hooks", "storage", "domain", "mcp_server"):
+        (desk.folder / package).mkdir()
+        (desk.folder / package / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\n")
+        (desk.folder / package / "__main__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('x')\n")
+    (desk.folder / ".env").write_text("PYTHONPATH=.\n")
+    where = {
+        "PYTHONPATH": str(desk.folder),
+        "PYTHONSTARTUP": str(desk.folder / "json.py"),
+        "PYTHONHOME": str(desk.folder),
+    }
+    answer = desk.run("SessionStart", desk.event(source="startup"), **where)
+    assert known in answer
+    desk.run("Stop", desk.event(), **where)
+    desk.run("SessionEnd", desk.event(), **where)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("event", "database"),
+    [("SessionStart", True), ("Stop", False), ("PreCompact", False), ("PostCompact", False), ("SessionEnd", False)],
+)
+def test_a_hook_imports_nothing_that_is_slow(desk: Any, known: str, event: str, database: bool, tmp_path: Path):
+    probe = (
+        "import sys, runpy, os\n"
+        "def leave(code):\n"
+        f"    open({str(tmp_path / 'modules')!r}, 'w').write('\\n'.join(sorted(sys.modules)))\n"
+        "os._exit = leave\n"
+        f"sys.argv = ['hooks', {event!r}, {str(desk.settings)!r}]\n"
+        "runpy.run_module('hooks', run_name='__main__')\n"
+    )
+    import subprocess
+    import sys
+
+    subprocess.run(
+        [sys.executable, "-I", "-c", probe],
+        input=json.dumps(desk.event(source="startup")).encode(),
+        cwd=desk.folder,
+        capture_output=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in (tmp_path / "modules").read_text().split("\n")}
+    slow = {"sqlalchemy", "pydantic", "mcp", "alembic", "cryptography", "typer", "rich", "asyncio", "dataclasses", "pathlib", "typing",
+            "tempfile", "urllib", "http", "logging", "subprocess", "socket", "ssl", "snowballstemmer", "argon2", "jwt", "random"}  # fmt: skip
+    # runpy of the probe itself imports pathlib nowhere; what is found here the hook brought in.
+    assert loaded & slow == set()
+    assert ("sqlite3" in loaded) is database
+
+
+def test_an_install_that_lost_its_storage_still_lets_the_session_start(desk: Any, tmp_path: Path):
+    """Half removed: the hooks are there, what they read with is not."""
+    import subprocess
+    import sys
+
+    import domain
+    import hooks
+
+    copy = tmp_path / "half"
+    for package in (hooks, domain):
+        source = Path(package.__file__).parent
+        shutil.copytree(source, copy / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = f"import sys; sys.path[:] = [{str(copy)!r}] + [p for p in sys.path if 'site-packages' not in p]; sys.argv = ['hooks', 'SessionStart', {str(desk.settings)!r}]; import runpy; runpy.run_module('hooks', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        input=json.dumps(desk.event(source="startup")).encode(),
+        capture_output=True,
+    )
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+def test_seen_files_say_where_a_session_can_be_read_from(desk: Any, known: str):
+    desk.told(session="s-1")
+    said = json.loads((desk.home / "seen" / "s-1.json").read_text())
+    assert said["transcript_path"].endswith("/s-1.jsonl")
+    assert said["stamps"] == {known: said["stamps"][known]}
+    assert said["told"] == [known]
+    assert said["at_us"] <= time.time_ns() // 1000
