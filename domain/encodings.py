@@ -32,15 +32,25 @@ _NOT_ALNUM = bytes(b for b in range(256) if b not in _ALNUM)
 # ECMA-48 control sequences, operating system commands (titles, links) and two-byte escapes.
 _ANSI = rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,2048}(?:\x07|\x1b\\)|[@-Z\\^_])"
 _ANSI_ONLY = re.compile(_ANSI)
-_ESCAPE = re.compile(
-    _ANSI
-    + rb"|%[0-9A-Fa-f]{2}"
-    + rb"|\\(?:u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\}"
-    + rb"|x[0-9A-Fa-f]{2}|[0-7]{3}|[^\x80-\xff])"
-    + rb"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
-    + rb"|'\"'\"'|'\\\\?''",
-    re.DOTALL,
-)
+_FAMILIES = {
+    b"%": rb"%[0-9A-Fa-f]{2}",
+    b"\\": (
+        rb"\\(?:u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}"
+        rb"|u\{[0-9A-Fa-f]{1,6}\}|x[0-9A-Fa-f]{2}|[0-7]{3}|[^\x80-\xff])"
+    ),
+    b"&": rb"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});",
+}
+_QUOTES = rb"'\"'\"'|'\\\\?''"
+
+
+def _escapes(*left_out: bytes) -> re.Pattern[bytes]:
+    parts = [pattern for sign, pattern in _FAMILIES.items() if sign not in left_out]
+    return re.compile(b"|".join([_ANSI, *parts, _QUOTES]), re.DOTALL)
+
+
+_ESCAPE = _escapes()
+# Where a value itself holds what looks like an escape, that family is also left as it is.
+_WITHOUT = {sign: (re.compile(pattern, re.DOTALL), _escapes(sign)) for sign, pattern in _FAMILIES.items()}
 _SIGNS_OF_ESCAPES = (b"%", b"\\", b"&", b"'\"'")
 _CONTROLS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f", b"a": b"\a", b"v": b"\v", b"e": b"\x1b"}
 
@@ -282,11 +292,16 @@ def plain_view(view: View) -> View:
     return _replaced(view, _ANSI_ONLY) if b"\x1b" in view.data else view
 
 
-def unescaped_view(view: View) -> View:
-    """The view with URL, backslash, HTML and shell escapes resolved; itself where it holds none."""
-    if not any(sign in view.data for sign in _SIGNS_OF_ESCAPES):
+def looks_escaped(value: bytes) -> frozenset[bytes]:
+    """The families of escapes, by their first character, of which the value itself seems to hold one."""
+    return frozenset(sign for sign, (pattern, _) in _WITHOUT.items() if pattern.search(value))
+
+
+def unescaped_view(view: View, without: bytes = b"") -> View:
+    """The view with URL, backslash, HTML and shell escapes resolved, all or `without` one family; itself if it has none."""
+    if not any(sign in view.data for sign in _SIGNS_OF_ESCAPES if sign != without):
         return view
-    return _replaced(view, _ESCAPE)
+    return _replaced(view, _WITHOUT[without][1] if without else _ESCAPE)
 
 
 def dumped_view(view: View) -> View | None:

@@ -116,6 +116,7 @@ class Matcher:
         self._short: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
         self._dense = _Automaton()
         self._letters = _Automaton()
+        self._look_escaped: set[bytes] = set()
         self.longest = 0
         seen: set[bytes] = set()
         for label, value, *rest in values:
@@ -151,6 +152,7 @@ class Matcher:
         self._labels.append(label)
         self._sizes.append(len(stripped))
         self.longest = max(self.longest, len(value))
+        self._look_escaped |= encodings.looks_escaped(stripped)
         for part in _parts(stripped):
             self._dense.add(owner, encodings.spellings(part))
             self._letters.add(owner, encodings.letter_spellings(part))
@@ -171,7 +173,7 @@ class Matcher:
             return []
         root = View(data)
         found: set[tuple[int, int, int]] = set(self._short_hits(data))
-        for view in _views(root):
+        for view in _views(root, frozenset(self._look_escaped)):
             self._look(view, found)
         return self._merged(found)
 
@@ -228,20 +230,24 @@ def _is_base64(folded: bytes, at: int) -> bool:
     return 0 <= at < len(folded) and (folded[at : at + 1].isalnum() or folded[at] in b"+/")
 
 
-def _views(root: View) -> Iterator[View]:
-    """What is looked through: the text without colours, unescaped (twice, for JSON in JSON), and its hex dumps."""
+def _views(root: View, look_escaped: frozenset[bytes]) -> Iterator[View]:
+    """What is looked through: the text without colours, its hex dumps, and unescaped (twice, for JSON in JSON)."""
     plain = encodings.plain_view(root)
     yield plain
     dumped = encodings.dumped_view(plain)
     if dumped is not None:
         yield dumped
-    view = plain
-    for _ in range(2):
-        once = encodings.unescaped_view(view)
-        if once is view:
-            return
-        yield once
-        view = once
+    once = encodings.unescaped_view(plain)
+    if once is plain:
+        return
+    yield once
+    twice = encodings.unescaped_view(once)
+    if twice is not once:
+        yield twice
+    for without in sorted(look_escaped):
+        view = encodings.unescaped_view(plain, without)
+        if view is not plain:
+            yield view
 
 
 def _in_characters(data: bytes, spans: list[Span]) -> Iterator[Span]:
