@@ -129,6 +129,8 @@ class Context:
             return False
         self._count(row.terms, row.person_length, row.rest_length, -1)
         self._unindex(row.number)
+        # A deletion alone leaves the terms in older segments of the index until they are merged.
+        self._connection.execute(text("INSERT INTO context_terms(context_terms) VALUES ('optimize')"))
         emptied: dict[str, object] = dict.fromkeys(
             ("project", "project_name", "client", "branch", "session_id", "title", "outcome", "tags", "files", "commits", "struck",
              "provenance", "digest", "terms", "body_person", "body_rest"),

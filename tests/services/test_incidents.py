@@ -33,7 +33,9 @@ class Room:
     reference: str
 
     def open(self, **more: object) -> str:
-        return self.app.incidents.open(self.person, IncidentDraft("phishing", "A mail", **more)).whole.incident.incident_id
+        return self.app.incidents.open(
+            self.person, IncidentDraft("phishing", "A mail", **more)
+        ).whole.incident.incident_id
 
     def entries(self, action: str = "incident.") -> list[tuple[str, str]]:
         page = self.app.audit.search(self.person, action=action, limit=100)
@@ -93,7 +95,10 @@ def test_every_change_is_one_entry_with_the_names_of_what_changed(room: Room) ->
     told = [(e.kind, e.seq) for e in done.whole.timeline]
     assert told == [("move", 1), ("change", 2), ("observation", 3)]
     assert done.whole.timeline[2].occurred.text == "2026-01-31T08:00+01:00"
-    assert {link.kind: link.target_name for link in done.whole.links} == {"agent": room.agent.name, "credential": room.reference}
+    assert {link.kind: link.target_name for link in done.whole.links} == {
+        "agent": room.agent.name,
+        "credential": room.reference,
+    }
 
 
 def test_a_refused_move_leaves_everything_as_it_was_and_an_entry(room: Room) -> None:
@@ -166,7 +171,9 @@ def test_nothing_to_change_is_said(room: Room) -> None:
 
 def test_an_indicator_seen_again_is_the_same_one_and_finds_its_incidents(room: Room) -> None:
     one = room.open(indicators=(IndicatorDraft("https://bad.example/x"),))
-    again = room.app.incidents.update(room.person, one, Changes(indicators=(IndicatorDraft("hxxps://bad[.]example/x"),)))
+    again = room.app.incidents.update(
+        room.person, one, Changes(indicators=(IndicatorDraft("hxxps://bad[.]example/x"),))
+    )
     (mark,) = again.whole.indicators
     assert mark.last_seen_us > mark.first_seen_us
     two = room.open(indicators=(IndicatorDraft("hxxps://BAD[.]example/x"), IndicatorDraft("eve.exe", "file")))
@@ -210,7 +217,9 @@ def test_an_agent_gets_text_from_outside_in_a_fence_and_a_person_as_it_came(room
 
 def test_vault_values_never_reach_an_incident(room: Room) -> None:
     text = f"the mail held {VALUE} and {VALUE.encode().hex()}"
-    one = room.open(description=text, findings=text, remediation=text, indicators=(IndicatorDraft(f"x {VALUE}", "file", note=text),))
+    one = room.open(
+        description=text, findings=text, remediation=text, indicators=(IndicatorDraft(f"x {VALUE}", "file", note=text),)
+    )
     changes = Changes(
         title=f"Mail with {VALUE}",
         texts={"root_cause": text},
