@@ -344,7 +344,7 @@ def acts(vault: Vault) -> dict[str, tuple[str, Callable[[Actor], object]]]:
     app = vault.app
     draft = Draft("password", "New", client="New Client", generate=Generate())
     return {
-        "credential.search": ("credentials:read", lambda who: app.credentials.search(who)),
+        "credential.search": ("credentials:read", app.credentials.search),
         "credential.view": ("credentials:read", lambda who: app.credentials.describe(who, FIRST)),
         "credential.create": ("credentials:write", lambda who: app.credentials.create(who, draft)),
         "credential.update": ("credentials:write", lambda who: app.credentials.update(who, FIRST, {"username": "x"})),
@@ -357,7 +357,7 @@ def acts(vault: Vault) -> dict[str, tuple[str, Callable[[Actor], object]]]:
             "credentials:decrypt",
             lambda who: app.credentials.reveal(who, FIRST, purpose="log in"),
         ),
-        "audit.search": ("audit:read", lambda who: app.audit.search(who)),
+        "audit.search": ("audit:read", app.audit.search),
         "registry.save": ("registry:write", lambda who: app.registry.save(who, kind="client", name="X")),
         "agent.enroll": ("agents:write", lambda who: app.identity.enroll(who, "other")),
         "agent.revoke": ("agents:write", lambda who: app.identity.revoke(who, "claude-code")),
