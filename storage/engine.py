@@ -52,6 +52,8 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What is forgotten is overwritten, not left in free pages.
+        connection.execute("PRAGMA secure_delete=ON")
         # Bytes that are no text come from somebody's hand: they are read, and fail the row's check.
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         return connection

@@ -215,12 +215,13 @@ class Capture:
 
     def record(self, note: spool.Note, transcript: Transcript, size: int) -> ContextRecord:
         """The finished record of a session: struck, digested, and struck once more."""
-        clean, counts = strike_transcript(self._redaction.strike, transcript)
+        strike = self._redaction.current().strike
+        clean, counts = strike_transcript(strike, transcript)
         facts = gather(clean)
         short = digest(clean, facts=facts)
         long_form = condense(clean, facts)
         texts, again = strike_all(
-            self._redaction.strike,
+            strike,
             [short.title, short.outcome, short.text, long_form.person, long_form.rest, *short.files],
         )
         title, outcome, told, person, rest, *files = texts

@@ -40,29 +40,22 @@ class Redaction:
         """
         if not text.strip():
             return Struck(text, {})
-        struck = self._fresh().strike(text)
-        own = [(label, value.expose_bytes()) for label, value in extra]
-        if not own:
-            return struck
-        again = Redactor(Matcher(own)).strike_values(struck.text)
-        counts = dict(struck.counts)
-        for rule, count in again.counts.items():
-            counts[rule] = counts.get(rule, 0) + count
-        return Struck(again.text, counts)
+        return self.current().strike(text, extra=_matcher(extra))
 
     def strike_values(self, text: str, *, extra: Extra = ()) -> str:
         """Strikes vault values alone: for open fields, where a key id may look like a secret."""
         if not text.strip():
             return text
-        struck = self._fresh().strike_values(text).text
-        own = [(label, value.expose_bytes()) for label, value in extra]
-        return Redactor(Matcher(own)).strike_values(struck).text if own else struck
+        struck = self.current().strike_values(text).text
+        own = _matcher(extra)
+        return struck if own is None else Redactor(own).strike_values(struck).text
 
     def text(self, text: str, *, extra: Extra = ()) -> str:
         """The struck text alone."""
         return self.strike(text, extra=extra).text
 
-    def _fresh(self) -> Redactor:
+    def current(self) -> Redactor:
+        """The redactor over the vault as it is now: for many texts of one act.  Raises Unavailable."""
         with self._work.reading(None) as unit:
             state = unit.credentials.sealed_state()
         with self._lock:
@@ -90,3 +83,8 @@ class Redaction:
         """Drops the matcher: the values leave this process's memory as far as Python allows."""
         with suppress(RuntimeError), self._lock:
             self._state, self._redactor = None, Redactor(None)
+
+
+def _matcher(extra: Extra) -> Matcher | None:
+    own = [(label, value.expose_bytes()) for label, value in extra]
+    return Matcher(own) if own else None
