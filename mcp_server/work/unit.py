@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from sqlalchemy import Connection
-from storage.context import Context
-from storage.incidents import Incidents
 
 from domain.actors import Actor, Subject
 from domain.audit import FactValue, Receipt
 from domain.errors import ClaudeToolsError
 from domain.verify import Finding
 from storage.audit import Audit
+from storage.context import Context
 from storage.credentials import Credentials
 from storage.guard import Guard, Mac
 from storage.identity import Identity
+from storage.incidents import Incidents
 from storage.inspect import guarded_rows, sealed_rows
 from storage.keys import Keys
 from storage.registry import Registry
