@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import pytest
 
@@ -33,6 +34,7 @@ def value_of(kind: str, name: str) -> str:
 
 
 CANARIES = {(kind, name): value_of(kind, name) for kind, it in TYPES.items() for name in it.secrets()}
+REFERENCE = re.compile(r"[a-z0-9-]+/[a-z0-9-]+/bird")
 SEEDED = CANARIES["password", "password"]
 
 
@@ -70,10 +72,12 @@ def uses() -> list[Turn]:
         calls(tool("registry_find"), query=SEEDED),
         calls(
             tool("incident_open"),
-            title=f"Leak of {SEEDED}",
-            type="credential_leak",
-            severity="high",
-            summary=f"{SEEDED} seen",
+            type="unauthorized_access",
+            title=f"{SEEDED} was used",
+            description=f"Somebody knew {SEEDED}.",
+            findings=f"It is in a wiki: {SEEDED}",
+            indicators=[f"account={SEEDED}"],
+            credentials=[bird],
         ),
         calls(tool("incident_search"), query=SEEDED),
         calls(
@@ -125,22 +129,54 @@ def holds(content: bytes) -> list[str]:
     ]
 
 
+def later_uses(incident: str, record: str) -> list[Turn]:
+    """What needs an id that an earlier call gave."""
+    return [
+        calls(
+            tool("incident_update"),
+            incident_id=incident,
+            text=f"{SEEDED} is blocked",
+            root_cause=f"{SEEDED} was guessed",
+        ),
+        calls(tool("incident_search"), incident_id=incident),
+        calls(tool("context_get"), record_id=record),
+        calls(tool("context_forget"), record_id=record, purpose=f"it held {SEEDED}"),
+    ]
+
+
 @pytest.fixture
 def answered(laptop: Laptop) -> list[dict[str, object]]:
-    """The results of all those calls, after the session has ended and been recorded."""
-    turns = list(itertools.chain(creations(), uses(), mistakes()))
-    run = laptop.run("Let the birds fly", *turns, says("They are back."))
+    """The results of all those calls, after their sessions have ended and been recorded."""
+    laptop.model.compaction = f"<summary>The password {SEEDED} was moved.</summary>"
+    turns = list(itertools.chain(creations(), uses()))
+    with laptop.stream(*turns, says(f"They are back, {SEEDED} too."), *mistakes(), says("Enough.")) as session:
+        session.say(f"Let the birds fly with {SEEDED}")
+        first = laptop.model.main()[-1].results
+        session.say("/compact")
+        session.say("make some mistakes")
+        second = laptop.model.main()[-1].results
     laptop.settle()
-    assert run.server == "connected"
-    assert len(run.last.results) == len(turns)
-    return run.last.results
+    assert session.run.server == "connected"
+    assert len(first) == len(turns)
+    told = "\n".join(json.dumps(result) for result in first)
+    third = laptop.run("more", *later_uses(id_in(told, "in"), id_in(told, "cx")), says("done")).last.results
+    laptop.settle()
+    for result in [*first, *third]:
+        text = str(result["content"])
+        assert not result.get("is_error") or "requires permission" in text, text
+    return [*first, *third, *second[-len(mistakes()) :]]
+
+
+def id_in(text: str, prefix: str) -> str:
+    """The first id of a kind that a text shows."""
+    found = re.search(rf"\b{prefix}_[a-z2-7]{{26}}\b", text)
+    assert found, f"no id of {prefix}_ was told in {text}"
+    return found[0]
 
 
 def test_canaries_stay_where_they_belong(laptop: Laptop, answered: list[dict[str, object]]):
     for number, result in enumerate(answered):
         assert not holds(json.dumps(result["content"], ensure_ascii=False).encode()), f"result {number} shows a value"
-    for made in answered[: len(TYPES)]:
-        assert not made.get("is_error"), made
     for wrong in answered[-len(mistakes()) :]:
         assert "Traceback" not in json.dumps(wrong)
     for name, content in laptop.kept().items():
@@ -151,3 +187,53 @@ def test_canaries_stay_where_they_belong(laptop: Laptop, answered: list[dict[str
     assert any(b"Let the birds fly" in content for content in laptop.kept().values()), "the session was not recorded"
     verified = laptop.claudetools("audit", "verify", "--home", str(laptop.data))
     assert verified.returncode == 0
+
+
+def test_canaries_given_to_commands_stay_where_they_belong(laptop: Laptop):
+    laptop.log_in()
+    said = []
+    for kind in ("password", "oauth", "ssh_key"):  # each takes a second; the tools have had every type
+        it, files = TYPES[kind], []
+        for name in it.secrets():
+            file = laptop.root / f"{kind}.{name}"
+            file.write_text(CANARIES[kind, name])
+            file.chmod(0o600)
+            files += ["--value-file", f"{name}={file}"]
+        purpose = ("--purpose", f"the old one was {CANARIES[kind, it.main]}")
+        said.append(
+            laptop.claudetools(
+                "credential", "add", f"Canary {kind}", "--type", kind, "--name", "bird", *files, *purpose
+            )
+        )
+    bird = REFERENCE.search(said[0].stdout)
+    assert bird, said[0].stdout
+    reference, why = bird[0], ("--purpose", f"not {SEEDED}")
+    password = ("--password-file", str(laptop.root / "password"))
+    shown = laptop.claudetools("credential", "reveal", reference, *why, *password)
+    assert shown.stdout == SEEDED
+    commands = (
+        ("credential", "list", SEEDED),
+        ("credential", "show", reference),
+        ("credential", "show", SEEDED),
+        ("credential", "update", reference, "--tag", SEEDED, "--username", "canary", *why),
+        ("credential", "rotate", reference, "--generate", *why),
+        ("credential", "reveal", reference, "--field", SEEDED, *why, *password),
+        ("credential", "rm", reference, "--yes", *why),
+        ("client", "add", "Acme", "--note", f"the login is {SEEDED}"),
+        ("incident", "open", "malware", f"It sent {SEEDED} out", "--description", SEEDED, "--findings", SEEDED),
+        ("incident", "open", SEEDED, SEEDED),
+        ("context", "recall", f"who knows {SEEDED}"),
+        ("context", "show", SEEDED),
+        ("audit", "search", "--subject", SEEDED),
+        ("audit", "search", "--since", SEEDED),
+        ("login", "--person", SEEDED, *password),
+        (SEEDED,),
+        ("keys", "recover", SEEDED),
+    )
+    said += [laptop.claudetools(*command, status=None) for command in commands]
+
+    for ended in said:
+        assert not holds((ended.stdout + ended.stderr).encode()), ended.args
+        assert "Traceback" not in ended.stderr
+    for name, content in laptop.kept().items():
+        assert not holds(content), f"{name} holds a value"

@@ -125,7 +125,9 @@ def test_a_revoked_agent_is_refused_at_its_next_call(laptop: Laptop):
     assert "unauthenticated" in json.dumps(refused) or "denied" in json.dumps(refused)
 
 
-@pytest.mark.parametrize("scrub", ["", "env -i ", "setsid "], ids=["plainly", "without its environment", "in a session of its own"])
+@pytest.mark.parametrize(
+    "scrub", ["", "env -i ", "setsid "], ids=["plainly", "without its environment", "in a session of its own"]
+)
 def test_the_shell_of_a_session_gets_no_value_from_the_command_line(laptop: Laptop, scrub: str):
     laptop.log_in()
     program = f"{sys.executable} -I -m mcp_server --home {laptop.data} credential"
