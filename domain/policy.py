@@ -79,7 +79,10 @@ def decrypt(actor: Actor, head: Head, field: str, purpose: str) -> None:
         raise NotFound("that credential was deleted", hint="claudetools credential list")
     if field not in head.fields:
         names = ", ".join(sorted(head.fields)) or "none"
-        raise NotFound(f"{head.reference} has no such secret field; it has: {names}")
+        raise NotFound(
+            f"{head.reference} has no such secret field; it has: {names}",
+            hint=f"claudetools credential show {head.reference}",
+        )
     if not purpose.strip():
         raise Invalid(
             "a reason is needed to open a secret field",

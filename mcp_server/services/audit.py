@@ -13,7 +13,7 @@ from domain.actors import ACTIONS, Actor
 from domain.errors import Broken, Invalid
 from domain.verify import ChainCheck, Finding, check_opening
 from mcp_server.keyring import public_key
-from mcp_server.services.pages import Page, limit_of, make_cursor, read_cursor
+from mcp_server.services.pages import Page, check_questions, check_times, limit_of, make_cursor, read_cursor
 from mcp_server.services.redaction import Redaction
 from mcp_server.work import Unit, Work
 
@@ -81,6 +81,8 @@ class AuditLog:
             raise Invalid("no such outcome", fields={"outcome": "one of: " + ", ".join(OUTCOMES)})
         if action and not any(word.startswith(action) for word in ACTIONS):
             raise Invalid("no such action", fields={"action": "one of: " + ", ".join(sorted(ACTIONS))})
+        check_questions(subject=subject, actor_name=actor_name, session=session)
+        check_times(since_us=since_us, until_us=until_us)
         place = read_cursor(cursor, int, str)
         before = (int(str(place[0])), str(place[1])) if place else None
         asked = self._redaction.text(subject[:200])

@@ -26,7 +26,7 @@ from domain.ids import is_id, new_id
 from domain.plain import Plain
 from domain.registry import OWN_CLIENT, RegistryItem
 from mcp_server.keyring import Keyring
-from mcp_server.services.pages import Page, limit_of, make_cursor, read_cursor
+from mcp_server.services.pages import Page, check_questions, limit_of, make_cursor, read_cursor
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.registry import Registry
 from mcp_server.work import AuditedUnit, Found, Unit, Work
@@ -88,6 +88,7 @@ class Credentials:
             drafts.type_of(type)
         if state and state not in STATES:
             raise Invalid("no such state", fields={"state": "one of: " + ", ".join(STATES)})
+        check_questions(query=query, client=client, tag=tag)
         place = read_cursor(cursor, str)
         after = str(place[0]) if place else ""
         asked = self._redaction.text(query[:500])
@@ -204,7 +205,8 @@ class Credentials:
                 "give the new value, or ask for a generated one: one of the two",
                 fields={"value": "needed, unless generate is set"},
             )
-        extra: Values = [(live_reference("this", field or "value"), value)] if value else []
+        named = field if field in drafts.SECRET_FIELDS else "value"  # an unknown name may be a value
+        extra: Values = [(live_reference("this", named), value)] if value else []
         purpose = self._purpose(purpose, extra)
         exposed = actor.kind == "agent" and value is not None
         with self._work.audited(actor, "credential.rotate", _asked(reference), purpose=purpose) as unit:
@@ -313,6 +315,8 @@ class Credentials:
             )
         if "\x00" in purpose:
             raise Invalid("the purpose holds a NUL character", fields={"purpose": "holds a NUL character"})
+        if not drafts.is_text(purpose):
+            raise Invalid("the purpose holds half a character", fields={"purpose": "holds half a character"})
         return self._redaction.text(purpose, extra=extra)
 
     def _belonging(self, actor: Actor, kind: str, text: str, client: RegistryItem) -> RegistryItem | None:

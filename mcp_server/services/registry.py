@@ -6,16 +6,17 @@ from dataclasses import replace
 
 from domain.actors import Actor, Subject
 from domain.credentials import slug
+from domain.drafts import is_text
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import new_id
 from domain.registry import KINDS, OWN_CLIENT, RegistryItem, RegistryKind
 from mcp_server.keyring import Keyring
-from mcp_server.services.pages import Page, limit_of, make_cursor, read_cursor
+from mcp_server.services.pages import Page, check_questions, limit_of, make_cursor, read_cursor
 from mcp_server.services.redaction import Redaction
 from mcp_server.work import Work
 
 _PREFIX: dict[RegistryKind, str] = {"client": "cl", "service": "sv", "infrastructure": "nf"}
-_LIMITS = {"name": 255, "url": 2048, "note": 4000}
+_LIMITS = {"name": 255, "url": 2048, "note": 4000, "client": 255}
 
 
 class Registry:
@@ -43,6 +44,7 @@ class Registry:
         if place:
             kinds = kinds[kinds.index(_kind(str(place[0]))) :]
         items: list[RegistryItem] = []
+        check_questions(query=query, client=client)
         words = query.split()[:10]
         self._work.permit(actor, "registry.find")
         with self._work.reading(actor) as unit:
@@ -80,11 +82,11 @@ class Registry:
         without one it belongs to the team itself.
         """
         one = _kind(kind)
-        _check({"name": name, "note": note, "url": url})
+        _check({"name": name, "note": note, "url": url, "client": client})
         name, url = (self._redaction.strike_values(text) for text in (name, url))
         note = self._redaction.text(note)
         owner: RegistryItem | None = None
-        if one != "client":
+        if one != "client" and not item_id:
             owner, _ = self.ensure_client(actor, client or OWN_CLIENT)
         with self._work.audited(actor, "registry.save") as unit:
             if item_id:
@@ -162,6 +164,8 @@ def _check(texts: dict[str, str]) -> None:
             wrong[name] = f"at most {_LIMITS[name]} characters"
         elif "\x00" in text:
             wrong[name] = "holds a NUL character"
+        elif not is_text(text):
+            wrong[name] = "holds half a character"
     if wrong:
         listed = "; ".join(f"{name}: {why}" for name, why in wrong.items())
         raise Invalid(f"this cannot be saved as it is: {listed}", fields=wrong)
