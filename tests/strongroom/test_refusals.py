@@ -76,9 +76,13 @@ def test_a_draft_that_cannot_be_used_makes_nothing(vault: Vault, said: dict[str,
     assert entries == []
 
 
-@pytest.mark.parametrize("text", ["🔑 🔑", '{"password": "x", "n": [1, null]}', "null", "\u202e", "a\nb\tc", "'; DROP--"])
+@pytest.mark.parametrize(
+    "text", ["🔑 🔑", '{"password": "x", "n": [1, null]}', "null", "\u202e", "a\nb\tc", "'; DROP--"]
+)
 def test_odd_texts_come_back_as_they_went_in(vault: Vault, text: str):
-    draft = Draft("password", text, client=text, username=text, tags=(text,), values={"password": Plain(f"{text} long")})
+    draft = Draft(
+        "password", text, client=text, username=text, tags=(text,), values={"password": Plain(f"{text} long")}
+    )
     made = vault.app.credentials.create(vault.agent, draft)
     assert vault.app.credentials.reveal(vault.agent, made.description.reference, purpose=text).value.expose() == (
         f"{text} long"
@@ -112,7 +116,6 @@ def test_odd_texts_come_back_as_they_went_in(vault: Vault, text: str):
         ({"state": "deleted"}, ["state"]),
         ({"state": CANARY}, ["state"]),
         ({"exposure": CANARY}, ["exposure"]),
-        ({"password": CANARY}, ["password"]),
         ({"password": Plain("")}, ["password"]),
         ({"password": Plain("\x00")}, ["password"]),
         ({"private_key": Plain(CANARY)}, ["private_key"]),
@@ -166,7 +169,7 @@ def test_a_change_of_a_revision_that_has_passed_is_refused(vault: Vault, referen
         ({"generate": Generate(), "field": CANARY}, ["fields"]),
         ({"value": Plain(CANARY), "field": CANARY, "purpose": f"was {CANARY}"}, ["fields"]),
     ],
-    ids=str,
+    ids=lambda said: ",".join(said),
 )
 def test_a_rotation_that_cannot_be_made_changes_nothing(vault: Vault, reference: str, how, fields: list[str]):
     told, _ = refused_by(vault, lambda: vault.app.credentials.rotate(vault.agent, reference, **how))
@@ -237,7 +240,7 @@ def test_a_purpose_that_is_none_opens_nothing(vault: Vault, reference: str, purp
         ({"kind": "service", "name": "x", "client": "x" * 1000}, ["client"]),
         ({"kind": "client", "name": "x", "url": "x" * 2049}, ["url"]),
     ],
-    ids=str,
+    ids=lambda said: ",".join(said),
 )
 def test_a_registry_item_that_cannot_be_saved_leaves_nothing_behind(vault: Vault, said, fields: list[str]):
     told, _ = refused_by(vault, lambda: vault.app.registry.save(vault.agent, **said))
@@ -266,7 +269,7 @@ def test_a_registry_item_that_is_not_there_is_not_found(vault: Vault):
         ({"actor_name": HALF}, ["actor_name"]),
         ({"session": HALF}, ["session"]),
     ],
-    ids=str,
+    ids=lambda said: ",".join(said),
 )
 def test_a_question_to_the_log_that_cannot_be_asked_is_told(vault: Vault, said, fields: list[str]):
     told, _ = refused_by(vault, lambda: vault.app.audit.search(vault.agent, **said))
@@ -274,7 +277,9 @@ def test_a_question_to_the_log_that_cannot_be_asked_is_told(vault: Vault, said, 
     assert list(told.fields) == fields
 
 
-@pytest.mark.parametrize("said", [{"state": CANARY}, {"type": CANARY}, {"query": HALF}, {"client": HALF}, {"tag": HALF}])
+@pytest.mark.parametrize(
+    "said", [{"state": CANARY}, {"type": CANARY}, {"query": HALF}, {"client": HALF}, {"tag": HALF}]
+)
 def test_a_search_that_cannot_be_made_is_told(vault: Vault, said):
     told, _ = refused_by(vault, lambda: vault.app.credentials.search(vault.agent, **said))
     assert isinstance(told, Invalid)
