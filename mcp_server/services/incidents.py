@@ -373,8 +373,8 @@ def _moved(unit: Unit, incident: Incident, changes: Changes) -> Incident:
 def _add_indicators(
     unit: AuditedUnit, incident: Incident, found: list[tuple[str, str, IndicatorDraft]]
 ) -> None:
-    for kind, value, draft in found:
-        now = unit.now_us
+    # A microsecond apart, so that they stay in the order in which they were given.
+    for now, (kind, value, draft) in enumerate(found, unit.now_us):
         unit.incidents.add_indicator(
             Indicator(
                 new_id("io"), incident.incident_id, kind, value, draft.tlp, draft.note, now, now, now
@@ -384,33 +384,31 @@ def _add_indicators(
 
 def _add_credentials(unit: AuditedUnit, incident: Incident, references: Iterable[str]) -> int:
     new = 0
-    for reference in references:
+    for now, reference in enumerate(references, unit.now_us):
         credential_id, name, _ = _credential(unit, reference)
-        new += unit.incidents.add_link(
-            Link(incident.incident_id, "credential", credential_id, name, "", unit.now_us)
-        )
+        new += unit.incidents.add_link(Link(incident.incident_id, "credential", credential_id, name, "", now))
     return new
 
 
 def _add_agents(unit: AuditedUnit, incident: Incident, agents: Iterable[str]) -> int:
     new = 0
-    for text in agents:
+    for now, text in enumerate(agents, unit.now_us):
         agent = unit.identity.agent(text)
         if agent is None:
             raise NotFound("there is no such agent", hint="claudetools agent list")
         new += unit.incidents.add_link(
-            Link(incident.incident_id, "agent", agent.agent_id, agent.name, "", unit.now_us)
+            Link(incident.incident_id, "agent", agent.agent_id, agent.name, "", now)
         )
     return new
 
 
 def _add_audit_entries(unit: AuditedUnit, incident: Incident, entries: Iterable[str]) -> int:
     new = 0
-    for entry in entries:
+    for now, entry in enumerate(entries, unit.now_us):
         if unit.audit.hash_of(entry) is None:
             raise NotFound("there is no such audit entry", hint="claudetools audit search")
         new += unit.incidents.add_link(
-            Link(incident.incident_id, "audit", entry, entry, "", unit.now_us)
+            Link(incident.incident_id, "audit", entry, entry, "", now)
         )
     return new
 

@@ -183,6 +183,12 @@ def test_an_indicator_seen_again_is_the_same_one_and_finds_its_incidents(room: R
     assert [i.incident.incident_id for i in room.app.incidents.search(room.person, indicator="eve.exe").items] == [two]
 
 
+def test_indicators_stay_in_the_order_in_which_they_were_given(room: Room) -> None:
+    given = [f"host-{number}.example" for number in range(12)]
+    one = room.open(indicators=tuple(IndicatorDraft(value) for value in given))
+    assert [mark.value for mark in room.app.incidents.get(room.person, one).indicators] == given
+
+
 def test_searching_filters_and_pages_newest_first(room: Room) -> None:
     made = [room.open(severity=severity, client="acme") for severity in ("low", "high", "low", "low")]
     page = room.app.incidents.search(room.person, severity="low", client="ACME", limit=2)
