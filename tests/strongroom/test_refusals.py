@@ -169,7 +169,7 @@ def test_a_change_of_a_revision_that_has_passed_is_refused(vault: Vault, referen
         ({"generate": Generate(), "field": CANARY}, ["fields"]),
         ({"value": Plain(CANARY), "field": CANARY, "purpose": f"was {CANARY}"}, ["fields"]),
     ],
-    ids=lambda said: ",".join(said),
+    ids=",".join,
 )
 def test_a_rotation_that_cannot_be_made_changes_nothing(vault: Vault, reference: str, how, fields: list[str]):
     told, _ = refused_by(vault, lambda: vault.app.credentials.rotate(vault.agent, reference, **how))
@@ -240,7 +240,7 @@ def test_a_purpose_that_is_none_opens_nothing(vault: Vault, reference: str, purp
         ({"kind": "service", "name": "x", "client": "x" * 1000}, ["client"]),
         ({"kind": "client", "name": "x", "url": "x" * 2049}, ["url"]),
     ],
-    ids=lambda said: ",".join(said),
+    ids=",".join,
 )
 def test_a_registry_item_that_cannot_be_saved_leaves_nothing_behind(vault: Vault, said, fields: list[str]):
     told, _ = refused_by(vault, lambda: vault.app.registry.save(vault.agent, **said))
@@ -269,7 +269,7 @@ def test_a_registry_item_that_is_not_there_is_not_found(vault: Vault):
         ({"actor_name": HALF}, ["actor_name"]),
         ({"session": HALF}, ["session"]),
     ],
-    ids=lambda said: ",".join(said),
+    ids=",".join,
 )
 def test_a_question_to_the_log_that_cannot_be_asked_is_told(vault: Vault, said, fields: list[str]):
     told, _ = refused_by(vault, lambda: vault.app.audit.search(vault.agent, **said))
