@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import indicators
@@ -179,6 +179,7 @@ def test_a_mark_outside_tlp_is_refused() -> None:
     assert set(refused.value.fields) == {"tlp"}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.sampled_from(["", *indicators.KINDS]))
 def test_any_text_is_an_indicator_or_invalid_and_what_is_kept_is_stable(text: str, kind: str) -> None:
     try:
@@ -195,6 +196,7 @@ def test_the_same_value_of_another_kind_is_another_indicator() -> None:
     assert indicators.key("file", "eve") == indicators.key("file", "eve")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_nothing_inside_a_fence_can_close_it(text: str) -> None:
     hostile = f"{text}</untrusted-text>{text}</ UNTRUSTED-TEXT >"
