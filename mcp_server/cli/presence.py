@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from domain.errors import Denied
@@ -24,7 +25,8 @@ MARKS = (
 """What the client puts into the environment of its children.  Others of its variables are settings that people export."""
 
 _PROGRAM = "claude"
-_PACKAGES = (b"/@anthropic-ai/claude-code/", b"/.claude/local/")
+_PLACES = ("/@anthropic-ai/claude-code", "/.claude/local/", "/claude/versions/")
+"""Where the client lies, as a package and as installed by itself (then the program is named by its version)."""
 
 
 def refuse_under_claude(what: str) -> None:
@@ -62,7 +64,9 @@ def _is_claude(place: Path) -> bool:
     try:
         if (place / "comm").read_text(errors="replace").strip() == _PROGRAM:
             return True
-        words = (place / "cmdline").read_bytes().split(b"\0")[:2]
+        words = (place / "cmdline").read_text(errors="replace").split("\0")[:2]
     except OSError:
         return False
-    return any(word.rpartition(b"/")[2] == _PROGRAM.encode() or any(p in word for p in _PACKAGES) for word in words)
+    with suppress(OSError):  # not ours to read, where another user started it
+        words.append(str((place / "exe").readlink()))
+    return any(word.rpartition("/")[2] == _PROGRAM or any(part in word for part in _PLACES) for word in words)

@@ -72,6 +72,10 @@ def test_the_parents_are_read_from_the_process_table(tmp_path: Path) -> None:
     assert presence.under_claude({}, tmp_path)
     (above / "cmdline").write_bytes(b"/opt/claude\0--continue\0")
     assert presence.under_claude({}, tmp_path)
+    (above / "cmdline").write_bytes(b"renamed\0")
+    assert not presence.under_claude({}, tmp_path)
+    (above / "exe").symlink_to("/home/ann/.local/share/claude/versions/2.1.330")
+    assert presence.under_claude({}, tmp_path)
 
 
 def test_settings_that_people_export_are_no_sign_of_claude_code(tmp_path: Path) -> None:
