@@ -64,8 +64,8 @@ def test_the_values_of_a_type_stay_inside_through_every_service(
 ):
     caplog.set_level(logging.DEBUG)
     app, told = vault.app, Told()
-    mine = {field: text for (owner, field), text in CANARIES.items() if owner == kind}
-    all_of_it = " / ".join(mine.values())
+    mine = {field: CANARIES[owner, field] for owner, field in CANARIES if owner == kind}
+    main, all_of_it = mine[TYPES[kind].main], " / ".join(mine.values())
     for actor in (vault.agent, vault.person):
         draft = Draft(
             kind,
@@ -80,20 +80,19 @@ def test_the_values_of_a_type_stay_inside_through_every_service(
         )
         made = told.hear(lambda draft=draft, actor=actor: app.credentials.create(actor, draft, purpose=all_of_it))
         reference = made.description.reference
-        text = mine[TYPES[kind].main]
-        for spelling in (all_of_it, *(forms(text.encode())[name].decode() for name in SPELLED)):
+        for spelling in (all_of_it, *(forms(main.encode())[name].decode() for name in SPELLED)):
             said = spelling[:450]
             told.hear(lambda actor=actor, s=said: app.credentials.search(actor, s))
             told.hear(lambda actor=actor, s=said, r=reference: app.credentials.update(actor, r, {"username": s}))
             told.hear(lambda actor=actor, s=said: app.audit.search(actor, subject=s))
-        told.hear(lambda actor=actor: app.registry.save(actor, kind="client", name=text, note=all_of_it, url=text))
-        told.hear(lambda actor=actor, r=reference: app.credentials.update(actor, r, {"tags": [text]}, purpose=text))
+        told.hear(lambda actor=actor: app.registry.save(actor, kind="client", name=main, note=all_of_it, url=main))
+        told.hear(lambda actor=actor, r=reference: app.credentials.update(actor, r, {"tags": [main]}, purpose=main))
         told.hear(lambda actor=actor, r=reference: app.credentials.describe(actor, r))
-        told.hear(lambda actor=actor, r=reference: app.credentials.rotate(actor, r, value=Plain(text), purpose=text))
-        told.hear(lambda actor=actor: app.registry.find(actor, text))
+        told.hear(lambda actor=actor, r=reference: app.credentials.rotate(actor, r, value=Plain(main), purpose=main))
+        told.hear(lambda actor=actor: app.registry.find(actor, main))
         for field in mine:
             with suppress(ClaudeToolsError):
-                revealed = app.credentials.reveal(actor, reference, field=field, purpose=f"compare with {text}")
+                revealed = app.credentials.reveal(actor, reference, field=field, purpose=f"compare with {main}")
                 told.parts.append(repr(revealed) + str(revealed) + f"{revealed.value}")
         told.hear(lambda actor=actor, r=reference: app.credentials.delete(actor, r, purpose=all_of_it))
         told.hear(lambda actor=actor: app.audit.search(actor, limit=100))
