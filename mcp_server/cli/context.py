@@ -9,7 +9,7 @@ import typer
 
 from domain.context import KINDS
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import ask, person, presence, show
 
 if TYPE_CHECKING:
     from domain.context import ContextRecord
@@ -100,7 +100,8 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: show.Json = False,
 ) -> None:
-    """Remove a record for good; its session is not captured again."""
+    """Remove a record for good; its session is not captured again.  Refuses under Claude Code."""
+    presence.refuse_under_claude("removing a record")
     with person.logged_in() as (vault, actor):
         ask.confirm("Remove it for good?", yes=yes)
         gone = vault.context.forget(actor, record_id, purpose)

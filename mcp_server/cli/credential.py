@@ -14,7 +14,7 @@ from domain.drafts import ALPHABETS, Draft, Generate, type_of
 from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import micros
-from mcp_server.cli import ask, described, person, show
+from mcp_server.cli import ask, described, person, presence, show
 
 ADD_HINT = "claudetools credential add --help"
 
@@ -191,9 +191,13 @@ def update(
     ask_for: AskFor = None,
     revision: Annotated[int, typer.Option("--revision", help="Only if it still is at this revision.")] = 0,
     purpose: Purpose = "",
+    password_file: ask.PasswordFile = None,
     json: show.Json = False,
 ) -> None:
-    """Change what is given, and nothing else.  Secret fields come from a file or are asked for, as a new version."""
+    """Change what is given, and nothing else.  Secret fields come from a file or are asked for, as a new version.
+
+    Changing the exposure asks for your password, and refuses under Claude Code.
+    """
     changes: dict[str, object] = {"service_name": service_name, "username": username, "external_url": url, "state": state}
     changes = {name: text for name, text in changes.items() if text}
     if exposure:
@@ -205,7 +209,9 @@ def update(
     if rotate_every is not None:
         changes["rotate_every_days"] = rotate_every or None
     changes |= _open_fields(open or [])
-    with person.logged_in() as (vault, actor):
+    # A login that lies in a file must not be enough to let values out to agents.
+    entering = person.at_the_terminal("changing an exposure", password_file) if exposure else person.logged_in()
+    with entering as (vault, actor):
         if value_file or ask_for:
             main = TYPES[vault.credentials.describe(actor, reference).head.type].main
             changes |= _values(main, value_file or [], ask_for or [], asks=False)
@@ -255,7 +261,8 @@ def rm(
     purpose: Purpose = "",
     json: show.Json = False,
 ) -> None:
-    """Take a credential out of use.  Its history and its audit entries stay."""
+    """Take a credential out of use.  Its history and its audit entries stay.  Refuses under Claude Code."""
+    presence.refuse_under_claude("taking a credential out of use")
     with person.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
         ask.confirm(f"Take {one.reference} out of use?", yes=yes)

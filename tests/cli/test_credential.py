@@ -174,6 +174,7 @@ def test_update_changes_what_is_given_and_nothing_else(person, tmp_path: Path, p
     said = person(
         *("credential", "update", "own/gitea/x", "--tag", "new", "--no-vpn", "--expires", "never", "--exposure", "sealed"),
         *("--rotate-every", "90", "--value-file", f"notes={tmp_path / 'notes'}", "--json"),
+        *("--password-file", str(password_file)),
     )
     assert said.code == 0, said.err
     one = said.json["credential"]

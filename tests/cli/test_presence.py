@@ -16,6 +16,7 @@ from mcp_server.cli import presence
     [
         ("credential", "reveal", "own/gitea/x", "--purpose", "x"),
         ("credential", "show", "own/gitea/x", "--values", "--purpose", "x"),
+        ("credential", "update", "own/gitea/x", "--exposure", "reveal"),
         ("agent", "enroll", "another"),
     ],
 )
@@ -30,6 +31,14 @@ def test_what_shows_or_uses_a_value_refuses_in_its_environment(
     assert "another terminal" in said.err
     decrypts = person("audit", "search", "--action", "credential.decrypt", "--json").json["items"]
     assert decrypts == []
+
+
+def test_what_cannot_be_taken_back_refuses_in_its_environment(person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person("credential", "add", "Gitea", "--generate", "--username", "x")
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert person("credential", "rm", "own/gitea/x", "--yes").code == 4
+    assert person("context", "forget", "cx_any", "--yes", "--purpose", "x").code == 4
+    assert person("credential", "list", "--json").json["total"] == 1
 
 
 def test_open_fields_are_shown_under_claude_code(person, monkeypatch: pytest.MonkeyPatch) -> None:
