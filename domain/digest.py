@@ -14,7 +14,8 @@ from domain.facts import Facts, gather, one_line
 from domain.tokens import estimate
 from domain.transcript import Transcript, is_own
 
-BUDGET = 1_000
+BUDGET = 1_300
+"""Tokens; about 3,300 characters, so that the newest digest fits whole into the block of a session's start."""
 LONGEST_PERSON = 60_000
 LONGEST_REST = 200_000
 
@@ -33,6 +34,7 @@ PROVENANCE: dict[str, str] = {
     "Read": "facts",
     "Names": "facts",
 }
+_WHOLE_PARTS = 4
 _LISTS = frozenset({"Edited", "Read", "Names"})
 # For each head: how early its first item is taken, how much later each next one, and how many at most.
 _WORTH: dict[str, tuple[float, float, int]] = {
@@ -150,13 +152,23 @@ def _items(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     yield "Decided", decided
     yield "Claude decided", _unlike([one_line(decision, 220) for decision in reversed(facts.claude_decisions)], [])
     yield "Outcome", [one_line(facts.outcome, 420)] if facts.outcome else []
-    yield "Edited", [f"{path} ({count})" if count > 1 else path for path, count in facts.edited.most_common()]
+    yield (
+        "Edited",
+        [f"{_near(path)} ({count})" if count > 1 else _near(path) for path, count in facts.edited.most_common()],
+    )
     yield "Commits", [f"{commit} {subject}" for commit, subject in reversed(facts.commits)]
     yield "Ran", list(_commands(facts))
     yield "Error", list(_troubles(facts))
     yield "Open", facts.todos
-    yield "Read", [path for path, _ in facts.read.most_common() if path not in facts.edited]
+    yield "Read", [_near(path) for path, _ in facts.read.most_common() if path not in facts.edited]
     yield "Names", facts.names
+
+
+def _near(path: str) -> str:
+    """A path; of one outside the session's folder its end, which is what it is known by."""
+    parts = path.replace("\\", "/").split("/")
+    outside = path.startswith(("/", "~")) or path[1:3] in (":\\", ":/")
+    return f"…/{'/'.join(parts[-3:])}" if outside and len(parts) > _WHOLE_PARTS else path
 
 
 def _newest_strong(decisions: list[str]) -> list[str]:
