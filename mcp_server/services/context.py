@@ -229,7 +229,7 @@ class Context:
             record
             for record in records
             if not seen.has(record.record_id, record.updated_us)
-            and (record.session_id != session_id or (seen.compacted and record.record_id not in seen.told))
+            and (seen.compacted or record.session_id != session_id)
         ]
         seen.compacted = False
         block, told = pack(newest(fresh, place, now_us()), place, BLOCK_CHARACTERS, name=project.name)
