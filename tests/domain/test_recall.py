@@ -230,3 +230,15 @@ def test_it_needs_only_what_a_hook_may_import():
     code = "import sys, domain.recall; print(sorted(set(sys.modules) & {'dataclasses','typing','enum','snowballstemmer','pathlib','sqlite3'} - {'enum'}))"
     told = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_one_rare_word_of_several_is_not_enough():
+    question = "the dentist wants his quarterly invoice printed in landscape"
+    assert ask(question, WORK, gated=False) == ["guest"]
+    assert ask(question, WORK) == []
+
+
+def test_one_of_two_rare_words_is_not_enough_however_often_it_stands():
+    chatty = [record("chatty", "dentist dentist dentist", "Asked: dentist dentist")]
+    assert ask("dentist landscape", chatty) == []
+    assert ask("dentist", chatty) == ["chatty"]

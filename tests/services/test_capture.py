@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from domain.context import ContextRecord
 from domain.drafts import Draft
 from domain.errors import Unavailable
 from domain.plain import Plain
@@ -361,3 +363,21 @@ def test_the_branch_of_the_work_is_kept_and_the_default_one_is_none(place: Any):
         session.note()
     place.app.capture.drain()
     assert sorted(row["branch"] for row in place.records()) == ["", "topic/gateway"]
+
+
+def test_a_note_that_a_killed_drain_held_in_its_hand_is_captured(place: Any):
+    session = place.session().work()
+    session.note()
+    folder = place.app.settings.spool_dir
+    (folder / f"{session.session_id}.json").rename(folder / f".taken.{session.session_id}.json")
+    assert place.app.capture.drain().captured == 1
+    assert not spool.is_waiting(place.home)
+
+
+def test_captures_that_arrive_out_of_order_leave_the_longest(place: Any):
+    record = ContextRecord("cx_1", "session", "long", "Asked: long", 1, 1, session_key="ma:s", transcript_size=20)
+    shorter = replace(record, record_id="cx_2", title="short", digest="Asked: short", transcript_size=10)
+    for one in (record, shorter, replace(shorter, transcript_size=20)):
+        with place.app.work.recording(place.app.machine) as unit:
+            unit.context.keep(one)
+    assert [row["title"] for row in place.records()] == ["long"]
