@@ -346,7 +346,7 @@ run_tests() {
     cd "$root"
     make check || checks=$?
     if [ "$checks" != 0 ]; then say check 'failed, see above; the tests run all the same'; fi
-    "$venv/bin/python" -m pytest || tests=$?
+    "$venv/bin/python" -m pytest --numprocesses=auto --dist=worksteal || tests=$?
     exit $((checks != 0 ? checks : tests))
 }
 
