@@ -192,7 +192,7 @@ def test_canaries_stay_where_they_belong(laptop: Laptop, answered: list[dict[str
 def test_canaries_given_to_commands_stay_where_they_belong(laptop: Laptop):
     laptop.log_in()
     said = []
-    for kind in ("password", "oauth", "ssh_key"):  # each takes a second; the tools have had every type
+    for kind in ("password", "oauth"):  # a command takes a second; the tools have had every type
         it, files = TYPES[kind], []
         for name in it.secrets():
             file = laptop.root / f"{kind}.{name}"
@@ -212,8 +212,6 @@ def test_canaries_given_to_commands_stay_where_they_belong(laptop: Laptop):
     shown = laptop.claudetools("credential", "reveal", reference, *why, *password)
     assert shown.stdout == SEEDED
     commands = (
-        ("credential", "list", SEEDED),
-        ("credential", "show", reference),
         ("credential", "show", SEEDED),
         ("credential", "update", reference, "--tag", SEEDED, "--username", "canary", *why),
         ("credential", "rotate", reference, "--generate", *why),
@@ -221,7 +219,6 @@ def test_canaries_given_to_commands_stay_where_they_belong(laptop: Laptop):
         ("credential", "rm", reference, "--yes", *why),
         ("client", "add", "Acme", "--note", f"the login is {SEEDED}"),
         ("incident", "open", "malware", f"It sent {SEEDED} out", "--description", SEEDED, "--findings", SEEDED),
-        ("incident", "open", SEEDED, SEEDED),
         ("context", "recall", f"who knows {SEEDED}"),
         ("context", "show", SEEDED),
         ("audit", "search", "--subject", SEEDED),
