@@ -50,6 +50,8 @@ def start_drain(home: str) -> None:
     try:
         # Not in the user's folder: it may be removed, or be one that holds modules of our names.
         os.chdir(home)
+        # Capturing is never in a hurry: neither the client nor the next session's hooks should wait for it.
+        os.nice(10)
         os.posix_spawn(sys.executable, command, environment, file_actions=nothing, setsid=True)
     finally:
         os.chdir(here)

@@ -49,6 +49,21 @@ _COMMON_SHARE = 0.1
 _ROWS_OF_TERM = text("SELECT rowid FROM context_terms WHERE context_terms MATCH :term")
 _JSON = frozenset({"tags", "files", "commits", "struck", "provenance"})
 _COLUMNS = tuple(name for name in ContextRecord.__dataclass_fields__)
+_STRUCK = frozenset(
+    {
+        "title",
+        "outcome",
+        "digest",
+        "body_person",
+        "body_rest",
+        "files",
+        "tags",
+        "struck",
+        "terms",
+        "person_length",
+        "rest_length",
+    }
+)
 _LISTED = (
     "record_id", "kind", "title", "outcome", "digest", "updated_us", "machine_name", "owner_id", "owner_name", "project",
     "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length",
@@ -149,14 +164,39 @@ class Context:
         )
         return True
 
-    def strike_out(self, record_id: str, changes: Mapping[str, str]) -> None:
-        """Replaces texts of a record (title, outcome, digest, bodies) after something was struck from them."""
-        allowed = {"title", "outcome", "digest", "body_person", "body_rest"}
-        if not set(changes) <= allowed:
-            raise ValueError("only texts are struck")
-        self._connection.execute(
-            update(context_records).where(context_records.c.record_id == record_id).values(**changes),
-        )
+    def below(self, number: int | None, most: int) -> list[tuple[int, ContextRecord]]:
+        """Records with their numbers, from the newest number down, below `number` (all for None)."""
+        wanted = context_records.c.state == "active"
+        if number is not None:
+            wanted = and_(wanted, context_records.c.number < number)
+        found = self._connection.execute(
+            select(context_records.c.number, *(context_records.c[name] for name in _COLUMNS))
+            .where(wanted)
+            .order_by(context_records.c.number.desc())
+            .limit(most),
+        ).mappings()
+        return [
+            (int(row["number"]), _record({name: value for name, value in row.items() if name != "number"}))
+            for row in found
+        ]
+
+    def rewrite(self, record: ContextRecord) -> None:
+        """Replaces the texts and terms of a record that stands, after something was struck from them."""
+        old = self._connection.execute(
+            select(
+                context_records.c.number,
+                context_records.c.terms,
+                context_records.c.person_length,
+                context_records.c.rest_length,
+            ).where(context_records.c.record_id == record.record_id, context_records.c.state == "active"),
+        ).one_or_none()
+        if old is None:
+            return
+        self._count(old.terms, old.person_length, old.rest_length, -1)
+        values = {name: value for name, value in _row(record).items() if name in _STRUCK}
+        self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
+        self._index(old.number, record.terms)
+        self._count(record.terms, record.person_length, record.rest_length, 1)
 
     def search(
         self,
@@ -349,7 +389,7 @@ def _row(record: ContextRecord) -> dict[str, object]:
     return values
 
 
-def _record(row: RowMapping) -> ContextRecord:
+def _record(row: Mapping[Any, Any]) -> ContextRecord:
     values: dict[str, Any] = {str(name): value for name, value in row.items()}
     for name in ("tags", "files", "commits"):
         values[name] = tuple(json.loads(values[name] or "[]"))

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain import text as analyser
@@ -26,10 +26,10 @@ from domain.errors import Unavailable
 from domain.facts import gather
 from domain.ids import new_id
 from domain.recall import term_counts
-from domain.striking import strike_all, strike_transcript
+from domain.striking import Strike, strike_all, strike_transcript
 from domain.transcript import Transcript, join, read, split_lines
 from hooks import shelf, spool
-from hooks.files import log_trouble, now_us
+from hooks.files import log_trouble, now_us, read_object, write_object
 from hooks.project import identify, is_default_branch
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction
@@ -41,6 +41,9 @@ GONE_US = 60_000_000
 """How long a transcript may not be there yet before its note is set aside."""
 MOST_FAILURES = 3
 LOCK_FILE = ".lock"
+PROGRESS_FILE = ".struck"
+STRIKE_BATCH = 100
+STRIKE_AGAIN_S = 2.0
 LOOK_EVERY_S = 0.02
 
 
@@ -95,6 +98,7 @@ class Capture:
             troubles: list[str] = []
             for note in spool.pending(self._home, project):
                 done[self._one(note, troubles)] += 1
+            self.strike_again()
             return DrainOutcome(
                 captured=done["captured"],
                 unchanged=done["unchanged"],
@@ -122,6 +126,40 @@ class Capture:
     def is_waiting(self) -> bool:
         """Whether any note waits."""
         return spool.is_waiting(self._home)
+
+    def strike_again(self, within: float = STRIKE_AGAIN_S) -> int:
+        """Strike values that came into the vault after a record was written.  Returns how many records held one.
+
+        Walks all records once for each state of the vault, newest first, at most `within` seconds at
+        a time; where it stopped is noted in the spool.  Raises Unavailable.
+        """
+        with self._work.reading(None) as unit:
+            state = list(unit.credentials.sealed_state())
+        progress = self._settings.spool_dir / PROGRESS_FILE
+        said = read_object(str(progress))
+        below = said.get("below") if said.get("state") == state else None
+        if not state[0] or below == 0:
+            return 0
+        redactor = self._redaction.current()
+        until = time.monotonic() + within
+        held = 0
+        while True:
+            with self._work.reading(None) as unit:
+                batch = unit.context.below(below if isinstance(below, int) else None, STRIKE_BATCH)
+            changed = [
+                clean for _, record in batch if (clean := struck_again(record, redactor.strike_values)) is not None
+            ]
+            if changed:
+                with self._work.recording(self._machine) as recording:
+                    for record in changed:
+                        recording.context.rewrite(record)
+                for record in changed:
+                    shelf.take_off_shelves(self._home, record.record_id)
+                held += len(changed)
+            below = batch[-1][0] if len(batch) == STRIKE_BATCH else 0
+            write_object(str(progress), {"state": state, "below": below})
+            if below == 0 or time.monotonic() > until:
+                return held
 
     def _drain_quietly(self, project: str, wait: float, done: threading.Event) -> None:
         try:
@@ -296,6 +334,41 @@ class Capture:
                     return
         finally:
             os.close(descriptor)
+
+
+def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:
+    """A record without what is struck from its texts now; None where nothing is."""
+    texts = [
+        record.title,
+        record.outcome,
+        record.digest,
+        record.body_person,
+        record.body_rest,
+        *record.files,
+        *record.tags,
+    ]
+    clean, counts = strike_all(strike, texts)
+    if clean == texts:
+        return None
+    title, outcome, told, person, rest, *names = clean
+    # A note's words are one field; a session's are what the person wrote, and the digest.
+    spoken = person if record.kind == SESSION else f"{title}\n{person}\n{' '.join(names[len(record.files) :])}"
+    person_terms = analyser.index_tokens(spoken)
+    digest_terms = analyser.index_tokens(told) if record.kind == SESSION else []
+    return replace(
+        record,
+        title=title[:300],
+        outcome=outcome[:600],
+        digest=told,
+        body_person=person,
+        body_rest=rest,
+        files=tuple(names[: len(record.files)]),
+        tags=tuple(names[len(record.files) :]),
+        struck=dict(Counter(record.struck) + counts),
+        person_length=len(person_terms),
+        rest_length=len(digest_terms),
+        terms=term_counts(person_terms, digest_terms, analyser.index_tokens(rest)),
+    )
 
 
 def branch_of(transcript: Transcript, note: spool.Note) -> str:

@@ -21,7 +21,7 @@ from domain.context import ContextRecord
 from domain.drafts import Draft
 from domain.errors import Unavailable
 from domain.plain import Plain
-from hooks import spool
+from hooks import shelf, spool
 from mcp_server.services import capture as capturing
 
 VALUE = "Tr0ub4dor&3 of the old gateway"
@@ -381,3 +381,33 @@ def test_captures_that_arrive_out_of_order_leave_the_longest(place: Any):
         with place.app.work.recording(place.app.machine) as unit:
             unit.context.keep(one)
     assert [row["title"] for row in place.records()] == ["long"]
+
+
+def test_a_value_that_came_into_the_vault_later_is_struck_from_what_was_kept(place: Any):
+    session = place.session().work()
+    session.ask(f"we decided to use {VALUE} for the gateway")
+    session.note()
+    note = place.app.context.save(place.vault.agent, kind="fact", title="the gateway", text=f"opens with {VALUE}")
+    place.app.capture.drain()
+    shelf.put_on_shelf(place.home, place.records()[0]["project"], f"{note.record.record_id} {VALUE}")
+    assert VALUE in json.dumps(place.records())
+    place.vault.add(values={"password": Plain(VALUE)})
+    place.app.capture.drain()
+    assert VALUE not in json.dumps(place.records())
+    assert json.dumps(place.records()).count("{{credential:") >= 2
+    assert shelf.from_shelf(place.home, place.records()[0]["project"]) == ("", 0)
+    assert place.terms()["#records"] == 2
+    assert place.app.context.recall(place.vault.agent, "gateway opens")[0].title == "the gateway"
+
+
+def test_striking_again_goes_on_where_it_stopped(place: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(capturing, "STRIKE_BATCH", 2)
+    for number in range(5):
+        session = place.session().work(f"part{number}")
+        session.ask(f"we decided to use {VALUE} for it")
+        session.note()
+    place.app.capture.drain()
+    place.vault.add(values={"password": Plain(VALUE)})
+    rounds = [place.app.capture.strike_again(within=0) for _ in range(4)]
+    assert rounds == [2, 2, 1, 0]
+    assert VALUE not in json.dumps(place.records())
