@@ -46,15 +46,8 @@ class Credentials:
 
     def load(self, reference_or_id: str) -> Head | None:
         """One head by its reference or id, its MAC and revision checked.  Raises Broken."""
-        row = self._guard.one(
-            credentials,
-            SUBJECT,
-            _KEY,
-            or_(
-                credentials.c.reference == reference_or_id,
-                credentials.c.credential_id == reference_or_id,
-            ),
-        )
+        column = "reference" if "/" in reference_or_id else _KEY
+        row = self._guard.one(credentials, SUBJECT, _KEY, **{column: reference_or_id})
         return None if row is None else _head(row)
 
     def names(self, head: Head) -> Names:

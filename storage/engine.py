@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
 LOCK_WAIT_MS = 1300
@@ -15,6 +17,7 @@ LOCK_WAIT_MS = 1300
 TURN_WAIT_MS = 600
 """How long a thread waits for its turn among this process's writers.  Together under 2 s: the
 longest that an act which cannot be recorded may keep its caller waiting."""
+_LOOK_MS = 8
 
 
 def open_engine(database_file: Path) -> Engine:
@@ -70,7 +73,27 @@ def as_bytes(value: object) -> bytes:
 
 
 def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get("claudetools_write", False):
+        connection.exec_driver_sql("BEGIN")
+        return
     # A writer takes the write lock at once: a read that is upgraded later can fail at any
     # statement when another process wrote in between.
-    writing = connection.get_execution_options().get("claudetools_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    # SQLite's own waiting sleeps up to 100 ms between two looks and starves beside busy processes;
+    # with a short limit it looks every few milliseconds.
+    until = time.monotonic() + LOCK_WAIT_MS / 1000
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOOK_MS}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not _is_busy(error) or time.monotonic() >= until:
+                    raise
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={LOCK_WAIT_MS}")
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return isinstance(error.orig, sqlite3.Error) and error.orig.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, bindparam, func, select
 
 from domain.errors import Broken
 from domain.framing import Scalar
@@ -70,23 +71,27 @@ class Guard:
                 hint="claudetools audit verify",
             )
 
-    def one(self, table: Table, subject_type: str, key: str, *conditions: Condition) -> dict[str, Any] | None:
-        """The one row that meets the conditions, with its MAC and revision checked.
+    def one(self, table: Table, subject_type: str, key: str, **columns: str | int) -> dict[str, Any] | None:
+        """The one row whose columns have these values, with its MAC and revision checked.
 
         Reads the row and the last revision that the audit log knows in one statement.
         """
-        logged = (
-            select(func.max(audit_entries.c.subject_revision))
-            .where(
-                audit_entries.c.subject_type == subject_type,
-                audit_entries.c.subject_id == table.c[key],
-            )
-            .scalar_subquery()
-            .label("logged_revision")
-        )
-        found = self._connection.execute(select(table, logged).where(*conditions)).mappings().first()
+        query = _one_query(table, subject_type, key, tuple(columns))
+        found = self._connection.execute(query, columns).mappings().first()
         if found is None:
             return None
         self.check(table, found, subject_type, key)
         self.check_revision(found, found["logged_revision"], subject_type, key)
         return {c.name: found[c.name] for c in table.c}
+
+
+@lru_cache
+def _one_query(table: Table, subject_type: str, key: str, columns: tuple[str, ...]) -> Select[Any]:
+    # Made once: putting a statement together costs more than running it, and every act reads four such rows.
+    logged = (
+        select(func.max(audit_entries.c.subject_revision))
+        .where(audit_entries.c.subject_type == subject_type, audit_entries.c.subject_id == table.c[key])
+        .scalar_subquery()
+        .label("logged_revision")
+    )
+    return select(table, logged).where(*(table.c[name] == bindparam(name) for name in columns))

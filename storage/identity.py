@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from domain.errors import Conflict
 from domain.identity import Agent, Machine, Person
+from domain.ids import is_id
 from storage.guard import Guard
 from storage.schema import agents, machines, persons
 
@@ -23,7 +24,7 @@ class Identity:
 
     def machine(self, machine_id: str) -> Machine | None:
         """One machine.  Raises Broken."""
-        row = self._guard.one(machines, "machine", "machine_id", machines.c.machine_id == machine_id)
+        row = self._guard.one(machines, "machine", "machine_id", machine_id=machine_id)
         return None if row is None else _of(Machine, row)
 
     def machines(self) -> list[Machine]:
@@ -37,12 +38,8 @@ class Identity:
 
     def person(self, name_or_id: str) -> Person | None:
         """One person by name or id.  Raises Broken."""
-        row = self._guard.one(
-            persons,
-            "person",
-            "person_id",
-            (persons.c.name == name_or_id) | (persons.c.person_id == name_or_id),
-        )
+        column = "person_id" if is_id(name_or_id, "pe") else "name"
+        row = self._guard.one(persons, "person", "person_id", **{column: name_or_id})
         return None if row is None else _of(Person, row)
 
     def person_names(self) -> list[str]:
@@ -60,10 +57,10 @@ class Identity:
 
     def agent(self, name_or_id: str, machine_id: str = "") -> Agent | None:
         """One agent by id, or by name on a machine.  Raises Broken."""
-        by_name = agents.c.name == name_or_id
-        if machine_id:
-            by_name &= agents.c.machine_id == machine_id
-        row = self._guard.one(agents, "agent", "agent_id", (agents.c.agent_id == name_or_id) | by_name)
+        by: dict[str, str] = {"agent_id": name_or_id} if is_id(name_or_id, "ag") else {"name": name_or_id}
+        if machine_id and "name" in by:
+            by["machine_id"] = machine_id
+        row = self._guard.one(agents, "agent", "agent_id", **by)
         return None if row is None else _agent(row)
 
     def agents(self) -> list[Agent]:

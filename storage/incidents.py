@@ -91,18 +91,13 @@ class Incidents:
                 incident_links.c.kind == "credential", incident_links.c.target_id == credential_id
             )
             conditions.append(table.incident_id.in_(linked))
-        total = self._connection.execute(
-            select(func.count()).select_from(incidents).where(*conditions)
-        ).scalar_one()
+        total = self._connection.execute(select(func.count()).select_from(incidents).where(*conditions)).scalar_one()
         if before is not None:
             at, incident_id = before
             earlier = and_(table.opened_us == at, table.incident_id < incident_id)
             conditions.append(or_(table.opened_us < at, earlier))
         rows = self._connection.execute(
-            select(incidents)
-            .where(*conditions)
-            .order_by(table.opened_us.desc(), table.incident_id.desc())
-            .limit(limit)
+            select(incidents).where(*conditions).order_by(table.opened_us.desc(), table.incident_id.desc()).limit(limit)
         ).mappings()
         return [_incident(row) for row in rows], int(total)
 
@@ -114,9 +109,7 @@ class Incidents:
         """Stores a changed incident where it still has `revision`.  Raises Conflict."""
         done = self._connection.execute(
             incidents.update()
-            .where(
-                incidents.c.incident_id == incident.incident_id, incidents.c.revision == revision
-            )
+            .where(incidents.c.incident_id == incident.incident_id, incidents.c.revision == revision)
             .values(_row(incident))
         )
         if done.rowcount != 1:
@@ -136,11 +129,7 @@ class Incidents:
 
     def append(self, entry: TimelineEntry) -> None:
         """Adds an entry to the timeline.  Raises Conflict where another took its place."""
-        values = {
-            field.name: getattr(entry, field.name)
-            for field in fields(entry)
-            if field.name != "occurred"
-        }
+        values = {field.name: getattr(entry, field.name) for field in fields(entry) if field.name != "occurred"}
         self._connection.execute(
             incident_timeline.insert().values(
                 **values,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from storage.engine import as_bytes
-from storage.guard import Condition, Guard
+from storage.guard import Guard
 from storage.schema import SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
 
 SUBJECT = "client_key"
@@ -69,7 +69,7 @@ class Keys:
 
     def vault(self) -> dict[str, Any] | None:
         """The vault's row, checked.  Raises Broken."""
-        return self._guard.one(vault, "vault", "vault_id", vault.c.vault_id != "")
+        return self._guard.one(vault, "vault", "vault_id")
 
     def put_slot(self, slot: Slot) -> None:
         """Stores a slot in place of the ones of the same kind and label."""
@@ -92,11 +92,11 @@ class Keys:
 
     def active(self, client_id: str) -> WrappedClientKey | None:
         """The key that seals new versions of this client's credentials.  Raises Broken."""
-        return self._one(client_keys.c.client_id == client_id, client_keys.c.state == "active")
+        return self._one(client_id=client_id, state="active")
 
     def version(self, client_id: str, version: int) -> WrappedClientKey | None:
         """One version of a client's key.  Raises Broken."""
-        return self._one(client_keys.c.client_id == client_id, client_keys.c.version == version)
+        return self._one(client_id=client_id, version=version)
 
     def create(self, client_id: str, version: int, wrapped: bytes, now_us: int) -> None:
         """Stores a new, active client key.  Raises Conflict where that version exists."""
@@ -114,8 +114,8 @@ class Keys:
             },
         )
 
-    def _one(self, *conditions: Condition) -> WrappedClientKey | None:
-        row = self._guard.one(client_keys, SUBJECT, "client_key_id", *conditions)
+    def _one(self, **columns: str | int) -> WrappedClientKey | None:
+        row = self._guard.one(client_keys, SUBJECT, "client_key_id", **columns)
         if row is None:
             return None
         return WrappedClientKey(row["client_id"], row["version"], row["state"], row["wrapped"])

@@ -50,7 +50,7 @@ def log(connection: Connection, revision: int, subject: str = "ma_one") -> None:
 
 
 def one(connection: Connection) -> dict[str, object] | None:
-    return Guard(connection, mac).one(machines, "machine", "machine_id", machines.c.machine_id == "ma_one")
+    return Guard(connection, mac).one(machines, "machine", "machine_id", machine_id="ma_one")
 
 
 def test_a_row_is_read_as_it_was_written(connection: Connection):
