@@ -91,7 +91,8 @@ def _new(
     told = [
         record
         for record in records
-        if (seen.compacted or record.session_id != event.session_id) and not seen.has(record.record_id, record.updated_us)
+        if (seen.compacted or record.session_id != event.session_id)
+        and not seen.has(record.record_id, record.updated_us)
     ]
     source = event.source if event.source in _LINES else "startup"
     block, packed = pack(

@@ -29,7 +29,17 @@ class Seen:
     stamp; `told` those of them that it was told of.
     """
 
-    __slots__ = ("client", "compacted", "folder", "project", "prompted", "session_id", "stamps", "told", "transcript_path")
+    __slots__ = (
+        "client",
+        "compacted",
+        "folder",
+        "project",
+        "prompted",
+        "session_id",
+        "stamps",
+        "told",
+        "transcript_path",
+    )
 
     def __init__(self, said: dict[str, object]) -> None:
         stamps = said.get("stamps")
