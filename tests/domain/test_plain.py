@@ -9,6 +9,7 @@ import json
 import logging
 import pickle
 import traceback
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,7 @@ EXPOSED_IN = {
 }
 
 
+@cache
 def exposures() -> dict[str, int]:
     """Every use of `.expose` and `.expose_bytes`: file and function."""
     found: dict[str, int] = {}

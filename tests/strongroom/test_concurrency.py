@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -73,6 +75,7 @@ def test_three_processes_that_reveal_at_once_write_three_chains(vault: Vault):
         for _ in range(PROCESSES)
     ]
     acknowledged: dict[int, list[str]] = {}
+    forked: list[int] = []
 
     def read(which: int) -> None:
         child = children[which]
@@ -81,14 +84,15 @@ def test_three_processes_that_reveal_at_once_write_three_chains(vault: Vault):
         assert child.stdout.readline() == b"ready\n"
         child.stdin.write(b"go\n")
         child.stdin.flush()
-        child.stdout.readline()
+        forked.append(int(child.stdout.readline()))
         acknowledged[which] = [child.stdout.readline().decode().strip() for _ in range(EACH)]
 
     try:
         assert at_once(PROCESSES, read) == []
     finally:
+        for process in forked:
+            os.kill(process, signal.SIGKILL)
         for child in children:
-            subprocess.run(["pkill", "-KILL", "-P", str(child.pid)], check=False)
             child.kill()
             child.communicate()
     chains = {e["entry_id"]: e["chain_id"] for e in vault.entries()[before:]}

@@ -20,13 +20,17 @@ def say(text: str) -> None:
 
 def reveal_for_ever(home: Path, token: str, reference: str) -> None:
     """Opens the installation and then one value after the other."""
+    from domain.errors import Unavailable
     from mcp_server.bootstrap import build
     from mcp_server.config import load_settings
 
     app = build(load_settings(home))
     actor = app.identity.actor(token)
     while True:
-        revealed = app.credentials.reveal(actor, reference, purpose="kill me")
+        try:
+            revealed = app.credentials.reveal(actor, reference, purpose="kill me")
+        except Unavailable:  # another process was writing all the time; nothing was opened
+            continue
         assert revealed.value.expose()
         say(revealed.entry)
 
