@@ -199,10 +199,10 @@ def machine_public_key_of(seed: bytes) -> bytes:
 
 
 def format_recovery_key(slot_key: bytes) -> str:
-    """A recovery key for people: `CTR1-` and groups of five base32 letters, with a checksum."""
+    """A recovery key for people: `CTR1-` and groups of seven base32 letters, with a checksum."""
     checksum = hashlib.sha256(b"claudetools recovery" + slot_key).digest()[:3]
     text = base64.b32encode(slot_key + checksum).decode().rstrip("=")
-    groups = [text[i : i + 5] for i in range(0, len(text), 5)]
+    groups = [text[i : i + 7] for i in range(0, len(text), 7)]
     return "-".join([RECOVERY_PREFIX, *groups])
 
 
@@ -218,7 +218,7 @@ def parse_recovery_key(text: str) -> bytes:
     except ValueError:
         raise Invalid(
             "that is not a recovery key: a character is wrong or missing",
-            fields={"recovery_key": "not in the form CTR1-XXXXX-..."},
+            fields={"recovery_key": "not in the form CTR1-XXXXXXX-..."},
             hint=hint,
         ) from None
     slot_key, checksum = raw[:32], raw[32:]
