@@ -41,7 +41,9 @@ def test_a_value_is_generated_revealed_by_the_persons_leave_and_the_audit_log_te
     with laptop.terminal(CREATE, REVEAL, AUDIT, says("All told.")) as screen:
         screen.shows("? for shortcuts")
         screen.type("make an account for the wiki and open it")
-        screen.shows("Do you want to")  # every tool is allowed beforehand; this one asks all the same
+        asked = screen.shows("Do you want to")  # every tool is allowed beforehand; this one asks all the same
+        assert REFERENCE in asked
+        assert "log in once to set the theme" in asked
         created = answer(laptop.model.main()[-1])
         assert created["generated"] is True
         assert not created.get("exposed")
