@@ -36,7 +36,7 @@ class Wire:
     """A stdio server as a child, spoken to in JSON lines."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.child = subprocess.Popen(  # noqa: S603  # our own command
+        self.child = subprocess.Popen(  # our own command
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         self._number = 0

@@ -49,7 +49,7 @@ def processes(
     for run in range(-WARM_UP, runs):
         given = stdin(run + WARM_UP)
         start = time.perf_counter()
-        done = subprocess.run(command, input=given, capture_output=True, cwd=cwd, env=env, check=False)  # noqa: S603  # our own commands
+        done = subprocess.run(command, input=given, capture_output=True, cwd=cwd, env=env, check=False)  # our own commands
         taken = (time.perf_counter() - start) * 1000
         if done.returncode != 0:
             raise RuntimeError(f"{name} ended with {done.returncode}")
