@@ -14,10 +14,12 @@ from tests.kit.laptop import Laptop, copy_laptop
 @pytest.fixture(scope="session")
 def client_program() -> Path:
     """The real client.  A test that asks for it fails, in one line, where it is not installed."""
+    told = ""
     try:
         return find_client()
     except ClientMissing as missing:
-        pytest.fail(str(missing), pytrace=False)
+        told = str(missing)
+    pytest.fail(told, pytrace=False)
 
 
 FAILED = pytest.StashKey[bool]()
