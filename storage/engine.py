@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +46,7 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
     uri = f"{path.absolute().as_uri()}?mode=rw"
 
     def connect() -> sqlite3.Connection:
+        _mend_journals(path)
         connection = sqlite3.connect(
             uri,
             uri=True,
@@ -62,6 +65,21 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
         return connection
 
     return connect
+
+
+def _mend_journals(path: Path) -> None:
+    """Makes the journals of a writable database writable.
+
+    SQLite gives them the database's mode: opened once while it was read-only, they would stay so
+    and keep everybody from writing when it is writable again.
+    """
+    with suppress(OSError):
+        if not path.stat().st_mode & stat.S_IWUSR:
+            return
+    for journal in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with suppress(OSError):
+            if not journal.stat().st_mode & stat.S_IWUSR:
+                journal.chmod(0o600)
 
 
 def as_bytes(value: object) -> bytes:
