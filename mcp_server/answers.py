@@ -111,7 +111,8 @@ def to_text(answer: dict[str, object]) -> str:
     parts = [f"{answer['code']}: {answer['message']}"]
     fields = answer.get("fields")
     if isinstance(fields, dict):
-        parts.extend(f"{name}: {reason}" for name, reason in fields.items())
+        told = str(answer["message"])
+        parts.extend(f"{name}: {reason}" for name, reason in fields.items() if f"{name}: {reason}" not in told)
     if answer["hint"]:
         parts.append(f"next: {answer['hint']}")
     if "seconds" in answer:

@@ -165,7 +165,7 @@ def offer(door: Door) -> list[Tool]:
         return Credential.of(app.credentials.describe(actor, reference))
 
     @box.tool(
-        "Reveal a secret value",
+        "Reveal value",
         asks_person=True,
         largest=LARGEST_VALUE,
         search_hint="decrypt open read show password secret api key token",

@@ -24,6 +24,8 @@ SECONDS = 300
 class ClientMissing(Exception):
     """The client, or what installs it, cannot be had."""
 
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
 
 def find_client() -> Path:
     """The client's program: the one the environment names, else the installed one.  Raises ClientMissing."""
@@ -61,6 +63,7 @@ def install_client() -> Path:
             ended = subprocess.run(
                 (*command, f"{PACKAGE}@{VERSION}"),
                 cwd=place,
+                env=_environment(),
                 capture_output=True,
                 text=True,
                 timeout=SECONDS,
@@ -85,6 +88,12 @@ def _program(place: Path) -> Path | None:
     mark = place / "version"
     fresh = place != CACHE or (mark.is_file() and mark.read_text() == VERSION)
     return programs[0] if programs and fresh else None
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, with the system's certificates: Node trusts only its own, and a proxy may have others."""
+    known = {"NODE_EXTRA_CA_CERTS": str(CERTIFICATES)} if CERTIFICATES.exists() else {}
+    return {**known, **os.environ}
 
 
 def _npm() -> tuple[str, ...]:
