@@ -19,12 +19,11 @@ VERSION = "2.1.330"
 CACHE = Path(__file__).parents[2] / "build" / "client"
 VARIABLE = "CLAUDETOOLS_TEST_CLIENT"
 SECONDS = 300
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class ClientMissing(Exception):
     """The client, or what installs it, cannot be had."""
-
-CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def find_client() -> Path:
