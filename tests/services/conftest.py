@@ -160,7 +160,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Template:
 def place(installation: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A place."""
     monkeypatch.delenv("CLAUDE_PROJECT_DIR", raising=False)
-    monkeypatch.setattr("mcp_server.services.capture.WRITE_LAG_S", 0.0)
+    monkeypatch.setattr("mcp_server.services.transcripts.WRITE_LAG_S", 0.0)
     vault = Vault(installation, copy_home(installation.home, tmp_path / "home"))
     yield Place(vault, tmp_path)
     vault.close()

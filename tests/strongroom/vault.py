@@ -43,9 +43,9 @@ class Template:
     """An installation that tests copy, and what was shown once when it was made."""
 
     home: Path
-    recovery_key: str
-    agent_token: str
-    person_token: str
+    recovery_key: str = field(repr=False)
+    agent_token: str = field(repr=False)
+    person_token: str = field(repr=False)
 
 
 def make_template(home: Path) -> Template:
