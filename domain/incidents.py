@@ -22,6 +22,7 @@ from typing import Literal
 from domain.errors import Conflict, Invalid
 from domain.indicators import Indicator, IndicatorDraft, has_controls
 from domain.playbooks import PLAYBOOKS
+from domain.recall import harmless
 
 State = Literal["investigating", "contained", "monitoring", "resolved"]
 STATES: tuple[State, ...] = ("investigating", "contained", "monitoring", "resolved")
@@ -319,8 +320,7 @@ def fence(text: str) -> str:
     """
     if not text.strip():
         return text
-    inside = re.sub(r"(?i)<(/?)\s*untrusted-text", r"<\1untrusted_text", text)
-    return f"<untrusted-text>\n{inside}\n</untrusted-text>"
+    return f"<untrusted-text>\n{harmless(text)}\n</untrusted-text>"
 
 
 def _precision(said: str) -> str:

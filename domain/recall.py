@@ -67,8 +67,14 @@ _WORTH = (
     "Names",
 )
 _PROSE = frozenset({"Outcome", "Claude decided", "Open", "Note"})
-_TAG = re.compile(r"<(?=/?\s*(?:claudetools-memory|system-reminder))", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_TAG = re.compile(r"[<\ufe64\uff1c](?=\s*/?\s*(?:claudetools-memory|system-reminder|untrusted-text))", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# What is not seen, and what turns the reading direction: between the letters of a mark it would hide the mark from us and
+# not from the model; the tag characters (U+E0000...) write whole sentences that only a model reads.
+_UNSEEN = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
 _WORD = re.compile(r"\w+")
 
 
@@ -438,7 +444,12 @@ def _is_foreign(record: Record, place: Place) -> bool:
     return bool(place.owner_id) and bool(record.owner_id) and record.owner_id != place.owner_id
 
 
+def harmless(text: str) -> str:
+    """Stored text that can neither open or close a mark of ours or the client's, nor hold what a person does not see."""
+    return _TAG.sub("‹", _CONTROL.sub(" ", _UNSEEN.sub("", text)))
+
+
 def _plain(text: str, longest: int) -> str:
     """Stored text on one line that cannot close the fence, hide itself or speak as the client does."""
-    flat = _TAG.sub("‹", _CONTROL.sub(" ", text)).replace("\n", " ").strip()
+    flat = harmless(text).replace("\n", " ").strip()
     return flat if len(flat) <= longest else flat[: longest - 1].rstrip() + "…"

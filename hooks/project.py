@@ -50,7 +50,8 @@ def identify(folder: str, machine_id: str) -> Project:
     if url:
         where = normalised(url, common)
         local = where.startswith("/")
-        name = where.rstrip("/").rsplit("/", 1)[-1]
+        # A token may be carried behind the path.
+        name = re.split(r"[?#]", where, maxsplit=1)[0].rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
         return Project(_hashed("remote", machine_id if local else "", where), name, root, branch)
     own = _minted(common) or _hashed("path", machine_id, common)
     name = os.path.basename(os.path.dirname(common) if os.path.basename(common) == ".git" else common)
@@ -177,6 +178,9 @@ def _minted(common: str) -> str:
     known = read_small(path, 100).strip()
     if _ID.match(known):
         return known
+    if not os.path.isfile(os.path.join(common, "HEAD")):
+        # A `.git` file may name any directory; only a repository is written to.
+        return ""
     made = _hashed("made", os.urandom(16).hex(), str(time.time_ns()))
     part = f"{path}.{os.getpid()}"
     try:

@@ -18,7 +18,9 @@ Cursor = Annotated[str, typer.Option("--cursor", help="Where the page before end
 _PIPE_WIDTH = 200
 _FIRST_COLUMN = 13
 # Everything that a terminal obeys instead of showing; line breaks and tabs stay.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
+)
 
 
 def as_json(value: Mapping[str, object]) -> None:

@@ -85,7 +85,7 @@ class AuditLog:
         check_times(since_us=since_us, until_us=until_us)
         place = read_cursor(cursor, int, str)
         before = (int(str(place[0])), str(place[1])) if place else None
-        asked = self._redaction.text(subject[:200])
+        asked = self._redaction.text(subject)[:200]
         with self._work.audited(actor, "audit.search", purpose=asked) as unit:
             rows = unit.audit.search(
                 action=action,

@@ -262,6 +262,10 @@ class Capture:
         )
         title, outcome, told, person, rest, *files = texts
         counts.update(again)
+        # The names of folders, branches and clients are not written by us either.
+        names = [note.project_name, note.client, branch_of(transcript, note)]
+        (project_name, client, branch), hidden = strike_all(self._redaction.current().strike_values, names)
+        counts.update(hidden)
         person_terms = analyser.index_tokens(person)
         digest_terms = analyser.index_tokens(told)
         owner_id, owner_name = self._owned_by()
@@ -277,9 +281,9 @@ class Capture:
             updated_us=transcript.last_us or at_us,
             session_key=self._key(note.session_id),
             project=note.project,
-            project_name=note.project_name[:200],
-            client=note.client[:200],
-            branch=branch_of(transcript, note),
+            project_name=project_name[:200],
+            client=client[:200],
+            branch=branch[:200],
             machine_id=self._settings.machine_id,
             machine_name=self._settings.machine_name,
             agent_id=self._settings.agent_id,

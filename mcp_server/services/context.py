@@ -140,13 +140,15 @@ class Context:
 
     def get(self, actor: Actor, record_id: str) -> ContextRecord:
         """One record whole.  Raises NotFound."""
+        strike = self._redaction.current().strike_values
         with self._work.audited(
             actor, "context.get", Subject("context", record_id if is_id(record_id, "cx") else "")
         ) as unit:
             record = unit.context.get(record_id) if is_id(record_id, "cx") else None
             if record is None:
                 raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
-            unit.about(Subject("context", record.record_id, record.title))
+            # An entry stays for good, and a value may have come into the vault after this title was kept.
+            unit.about(Subject("context", record.record_id, strike(record.title).text))
         return record
 
     def save(
@@ -179,9 +181,9 @@ class Context:
             created_us=at_us,
             updated_us=at_us,
             project=here.project_id,
-            project_name=here.name[:200],
+            project_name=self._redaction.strike_values(here.name)[:200],
             client=self._redaction.text(bound)[:200],
-            branch=here.branch,
+            branch=self._redaction.strike_values(here.branch),
             machine_id=actor.machine_id,
             machine_name=actor.machine_name,
             agent_id=actor.id if actor.kind == "agent" else "",

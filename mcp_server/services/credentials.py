@@ -91,7 +91,7 @@ class Credentials:
         check_questions(query=query, client=client, tag=tag)
         place = read_cursor(cursor, str)
         after = str(place[0]) if place else ""
-        asked = self._redaction.text(query[:500])
+        asked = self._redaction.text(query)[:500]
         with self._work.audited(actor, "credential.search", Subject("credential"), purpose=asked) as unit:
             found, total = unit.credentials.search(
                 query.lower().split()[:10],
@@ -109,7 +109,7 @@ class Credentials:
 
     def describe(self, actor: Actor, reference: str) -> Description:
         """One credential's open fields.  Raises NotFound."""
-        with self._work.audited(actor, "credential.view", _asked(reference)) as unit:
+        with self._work.audited(actor, "credential.view", self._asked(reference)) as unit:
             head = _load(unit, reference)
             unit.about(_subject(head))
             return _description(head, unit.credentials.names(head))
@@ -169,7 +169,7 @@ class Credentials:
         purpose = self._purpose(purpose, extra)
         open_changes = {name: self._safe(value, extra) for name, value in open_changes.items()}
         exposed = actor.kind == "agent" and bool(values)
-        with self._work.audited(actor, "credential.update", _asked(reference), purpose=purpose) as unit:
+        with self._work.audited(actor, "credential.update", self._asked(reference), purpose=purpose) as unit:
             head = _load(unit, reference, changing=True)
             unit.about(_subject(head))
             if expected_revision is not None and expected_revision != head.revision:
@@ -209,7 +209,7 @@ class Credentials:
         extra: Values = [(live_reference("this", named), value)] if value else []
         purpose = self._purpose(purpose, extra)
         exposed = actor.kind == "agent" and value is not None
-        with self._work.audited(actor, "credential.rotate", _asked(reference), purpose=purpose) as unit:
+        with self._work.audited(actor, "credential.rotate", self._asked(reference), purpose=purpose) as unit:
             head = _load(unit, reference, changing=True)
             unit.about(_subject(head))
             kind = TYPES[head.type]
@@ -237,7 +237,7 @@ class Credentials:
     def delete(self, actor: Actor, reference: str, *, purpose: str = "") -> Changed:
         """Takes a credential out of use.  Its sealed history and its audit entries stay."""
         purpose = self._purpose(purpose)
-        with self._work.audited(actor, "credential.delete", _asked(reference), purpose=purpose) as unit:
+        with self._work.audited(actor, "credential.delete", self._asked(reference), purpose=purpose) as unit:
             head = _load(unit, reference)
             unit.about(_subject(head))
             if head.state == "deleted":
@@ -268,7 +268,7 @@ class Credentials:
             return Found(_subject(head), sealed)
 
         ticket, found = self._work.disclose(
-            actor, "credential.decrypt", find, purpose=purpose, subject=_asked(reference)
+            actor, "credential.decrypt", find, purpose=purpose, subject=self._asked(reference)
         )
         value = self._keyring.unseal(ticket, found.sealed)
         return Revealed(
@@ -318,6 +318,11 @@ class Credentials:
         if not drafts.is_text(purpose):
             raise Invalid("the purpose holds half a character", fields={"purpose": "holds half a character"})
         return self._redaction.text(purpose, extra=extra)
+
+    def _asked(self, reference: str) -> Subject:
+        """What a call says it is about, before anything is found: a value may have the form of a reference."""
+        is_clean = _is_name(reference) and self._redaction.strike_values(reference) == reference
+        return Subject("credential", "", reference if is_clean else "")
 
     def _belonging(self, actor: Actor, kind: str, text: str, client: RegistryItem) -> RegistryItem | None:
         if not text:
@@ -429,10 +434,6 @@ def _load(unit: Unit, reference: str, *, changing: bool = False) -> Head:
 
 def _is_name(reference: str) -> bool:
     return is_reference(reference) or is_id(reference, "cr")
-
-
-def _asked(reference: str) -> Subject:
-    return Subject("credential", "", reference if _is_name(reference) else "")
 
 
 def _subject(head: Head) -> Subject:

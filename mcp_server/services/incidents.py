@@ -137,7 +137,7 @@ class Incidents:
         place = read_cursor(cursor, int, str)
         before = (int(str(place[0])), str(place[1])) if place else None
         keys = _keys(indicator)
-        asked = self._redaction.text(query[:500])
+        asked = self._redaction.text(query)[:500]
         with self._work.audited(actor, "incident.search", purpose=asked) as unit:
             client_id = _client(unit, client) if client else ""
             credential_id = _credential(unit, credential)[0] if credential else ""
