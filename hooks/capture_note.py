@@ -46,6 +46,8 @@ def start_drain(home: str) -> None:
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
+    # Held by the drain until it ends, so that a session which starts now knows that there is something to wait for.
+    mark = spool.mark_draining(home)
     here = os.getcwd()
     try:
         # Not in the user's folder: it may be removed, or be one that holds modules of our names.
@@ -55,3 +57,4 @@ def start_drain(home: str) -> None:
         os.posix_spawn(sys.executable, command, environment, file_actions=nothing, setsid=True)
     finally:
         os.chdir(here)
+        os.close(mark)

@@ -1,8 +1,9 @@
 """SessionStart: tell the session what earlier ones of its project left.
 
 Reads the newest records from the database in a thread; at the deadline, or where the database
-cannot be read, the shelf's last good block is told instead, dated.  Never an error, never a longer
-wait: what comes late is told with the first prompt, by the server.
+cannot be read, the shelf's last good block is told instead, dated.  Where a session of this project
+ended a moment ago and is being captured, that is waited for, within the same deadline.  Never an
+error, never a longer wait: what comes late is told with the first prompt, by the server.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import sys
 import threading
 
 from domain.recall import FENCE, Place, Record, date, newest, pack
-from hooks import project, shelf
+from hooks import project, shelf, spool
 from hooks.event import Event, Settings
 from hooks.files import log_trouble, now_us, take_trouble
 
 _LINES = {"startup": 12, "clear": 12, "compact": 8, "resume": 4, "fork": 4}
+_FRESH = ("startup", "clear")
+_FOR_READING_S = 0.2
+"""What is kept of the deadline for reading, after waiting for a capture."""
 _DIGESTS = {"startup": 3, "clear": 3, "compact": 2, "resume": 0, "fork": 0}
 
 
@@ -38,7 +42,7 @@ def run(event: Event, settings: Settings) -> None:
     place = project.identify(event.folder, settings.machine_id)
     client = project.client_of(settings.home, event.folder, event.session_id)
     reading = _Reading()
-    reader = threading.Thread(target=_read, args=(reading, settings, place.project_id, client), daemon=True)
+    reader = threading.Thread(target=_read, args=(reading, event, settings, place.project_id, client), daemon=True)
     reader.start()
     seen = _seen(event, settings, place.project_id, client)
     reader.join(settings.deadline_ms / 1000)
@@ -54,8 +58,10 @@ def run(event: Event, settings: Settings) -> None:
     shelf.write_seen(settings.home, event.session_id, seen)
 
 
-def _read(reading: _Reading, settings: Settings, project_id: str, client: str) -> None:
+def _read(reading: _Reading, event: Event, settings: Settings, project_id: str, client: str) -> None:
     try:
+        if event.source in _FRESH:
+            spool.await_drain(settings.home, project_id, settings.deadline_ms / 1000 - _FOR_READING_S)
         from storage import direct
 
         reading.records = direct.newest(settings.database, project=project_id, client=client)

@@ -6,8 +6,10 @@ what was captured: a newer one that was put in its place meanwhile stays.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import time
 
 from hooks.event import is_session_id, is_transcript_path
 from hooks.files import now_us, number_of, read_small, remove, text_of, write_object
@@ -22,6 +24,8 @@ ASIDE = ".aside"
 _TAKEN = ".taken."
 _SUFFIX = ".json"
 _LONGEST_NOTE = 20_000
+_DRAINING = ".draining"
+_LOOK_EVERY_S = 0.01
 
 
 class Note:
@@ -106,6 +110,39 @@ def pending(home: str, project: str = "") -> Iterator[Note]:
             notes.append(note)
     notes.sort(key=lambda note: (note.at_us, note.session_id))
     yield from notes
+
+
+def mark_draining(home: str) -> int:
+    """A descriptor that says, as long as any process has it open, that a drain is on its way.  Raises OSError.
+
+    A lock that the kernel lets go with its last holder: a killed drain leaves no mark behind.
+    """
+    path = os.path.join(home, SPOOL, _DRAINING)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever looks has it to itself for microseconds
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def await_drain(home: str, project: str, within: float) -> None:
+    """Wait until nothing of a project waits, or no drain is on its way, or `within` seconds have passed.  Raises OSError."""
+    until = time.monotonic() + within
+    while is_waiting(home) and any(pending(home, project)) and _is_draining(home) and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _is_draining(home: str) -> bool:
+    try:
+        descriptor = os.open(os.path.join(home, SPOOL, _DRAINING), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def is_waiting(home: str) -> bool:

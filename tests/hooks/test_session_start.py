@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hooks import spool
 from hooks.project import identify
 
 DIGEST = "Asked: move the checkout to the gateway\nOutcome: it speaks to the gateway\nEdited: checkout.py"
@@ -236,3 +239,43 @@ def test_seen_files_say_where_a_session_can_be_read_from(desk: Any, known: str):
     assert said["stamps"] == {known: said["stamps"][known]}
     assert said["told"] == [known]
     assert said["at_us"] <= time.time_ns() // 1000
+
+
+def leave(desk: Any) -> Path:
+    """The note of a session that just ended."""
+    transcript = desk.home.parent / "s-before.jsonl"
+    transcript.write_text("{}\n")
+    desk.run("Stop", desk.event("s-before"))
+    (note,) = (desk.home / "spool").glob("[!.]*.json")
+    return Path(note)
+
+
+def test_a_session_that_is_being_captured_is_waited_for(desk: Any):
+    desk.configure(deadline_ms=20_000)
+    note = leave(desk)
+    mark = spool.mark_draining(str(desk.home))
+    hook = desk.start("SessionStart", desk.event("s-new", source="startup"))
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            hook.wait(0.5)
+        kept = keep(desk)
+        note.unlink()
+        out, _ = hook.communicate(timeout=30)
+    finally:
+        os.close(mark)
+        hook.kill()
+        hook.wait()
+    assert kept in json.loads(out)["hookSpecificOutput"]["additionalContext"]
+
+
+def test_a_note_that_nobody_captures_is_not_waited_for(desk: Any, known: str):
+    desk.configure(deadline_ms=20_000)
+    leave(desk)
+    os.close(spool.mark_draining(str(desk.home)))
+    hook = desk.start("SessionStart", desk.event("s-new", source="startup"))
+    try:
+        out, _ = hook.communicate(timeout=15)  # far below the deadline
+    finally:
+        hook.kill()
+        hook.wait()
+    assert known in json.loads(out)["hookSpecificOutput"]["additionalContext"]
