@@ -101,7 +101,7 @@ def _new(
         and not seen.has(record.record_id, record.updated_us)
     ]
     source = event.source if event.source in _LINES else "startup"
-    block, packed = pack(
+    block, _ = pack(
         newest(told, here, now_us()),
         here,
         settings.block_characters,
@@ -109,7 +109,8 @@ def _new(
         lines=_LINES[source],
         digests=_DIGESTS[source],
     )
-    seen.add(records, packed)
+    # Told at the start is one of a dozen; a prompt about it is worth a line of its own, once.
+    seen.add(records, ())
     if block and source in ("startup", "clear"):
         shelf.put_on_shelf(settings.home, place.project_id, block)
     return block

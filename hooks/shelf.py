@@ -26,7 +26,7 @@ class Seen:
     """What a session was given, and where it is.
 
     `stamps` are the records that were there when it was last told something, each with its time
-    stamp; `told` those of them that it was told of.
+    stamp; `told` those that a prompt of it was told of.
     """
 
     __slots__ = (

@@ -237,7 +237,7 @@ def test_seen_files_say_where_a_session_can_be_read_from(desk: Any, known: str):
     said = json.loads((desk.home / "seen" / "s-1.json").read_text())
     assert said["transcript_path"].endswith("/s-1.jsonl")
     assert said["stamps"] == {known: said["stamps"][known]}
-    assert said["told"] == [known]
+    assert said["told"] == [], "a prompt about it may still bring it up"
     assert said["at_us"] <= time.time_ns() // 1000
 
 
