@@ -37,39 +37,35 @@ def main() -> None:
         env = {"PATH": os.environ["PATH"], "HOME": str(project), "CLAUDE_PROJECT_DIR": str(project)}
         settings = str(app.settings.hooks_settings_file)
 
-        def run(event: str, name: str, **said: str) -> Figure:
+        def run(event: str, **said: str) -> Figure:
             return processes(
                 event,
                 [sys.executable, "-I", "-m", "hooks", event, settings],
                 runs=RUNS,
-                stdin=_input(transcript, project, name, said),
+                stdin=_input(transcript, project, event, said),
                 cwd=project,
                 env=env,
             )
 
-        floor = processes(
-            "the bare interpreter", [sys.executable, "-I", "-c", "pass"], runs=RUNS, cwd=project
-        )
+        floor = processes("the bare interpreter", [sys.executable, "-I", "-c", "pass"], runs=RUNS, cwd=project)
         figures = [
-            run("session-start", "SessionStart", source="startup"),
-            run("stop", "Stop"),
-            run("pre-compact", "PreCompact", trigger="auto"),
-            run("post-compact", "PostCompact", trigger="auto"),
-            run("session-end", "SessionEnd", reason="clear"),
+            run("SessionStart", source="startup"),
+            run("Stop"),
+            run("PreCompact", trigger="auto"),
+            run("PostCompact", trigger="auto"),
+            run("SessionEnd", reason="clear"),
         ]
         targets = {
-            "session-start": "<= 80 ms",
-            "stop": "<= 40 ms",
-            "pre-compact": "<= 40 ms",
-            "post-compact": "<= 40 ms",
-            "session-end": "<= 60 ms",
+            "SessionStart": "<= 80 ms",
+            "Stop": "<= 40 ms",
+            "PreCompact": "<= 40 ms",
+            "PostCompact": "<= 40 ms",
+            "SessionEnd": "<= 60 ms",
         }
         show(f"hooks as cold processes, {RECORDS:,} records", floor, figures, targets)
 
 
-def _input(
-    transcript: Path, project: Path, name: str, said: dict[str, str]
-) -> Callable[[int], bytes]:
+def _input(transcript: Path, project: Path, name: str, said: dict[str, str]) -> Callable[[int], bytes]:
     def make(run: int) -> bytes:
         event = {
             "session_id": f"00000000-0000-4000-8000-{run:012d}",
@@ -87,9 +83,7 @@ def _repository(project: Path) -> None:
     git = project / ".git"
     git.mkdir(parents=True)
     (git / "HEAD").write_text("ref: refs/heads/feature\n", encoding="utf-8")
-    (git / "config").write_text(
-        '[remote "origin"]\n\turl = https://git.example.org/acme/site.git\n', encoding="utf-8"
-    )
+    (git / "config").write_text('[remote "origin"]\n\turl = https://git.example.org/acme/site.git\n', encoding="utf-8")
 
 
 def fill(app: App, project_id: str, records: int = RECORDS) -> None:
@@ -104,9 +98,7 @@ def fill(app: App, project_id: str, records: int = RECORDS) -> None:
             transaction.commit()
 
 
-def _record(
-    app: App, chance: random.Random, number: int, project_id: str, now: int
-) -> ContextRecord:
+def _record(app: App, chance: random.Random, number: int, project_id: str, now: int) -> ContextRecord:
     person = " ".join(chance.choices(_WORDS, k=30))
     rest = " ".join(chance.choices(_WORDS, k=300))
     said, other = index_tokens(person), index_tokens(rest)

@@ -25,15 +25,11 @@ def main() -> None:
         def insert() -> None:
             # One row of an audit entry's size, durably committed: what no audited act can beat.
             with begin(app.engine, write=True) as transaction:
-                transaction.connection.exec_driver_sql(
-                    "INSERT INTO bench (body) VALUES (?)", (os.urandom(700),)
-                )
+                transaction.connection.exec_driver_sql("INSERT INTO bench (body) VALUES (?)", (os.urandom(700),))
                 transaction.commit()
 
         with begin(app.engine, write=True) as transaction:
-            transaction.connection.exec_driver_sql(
-                "CREATE TABLE bench (id INTEGER PRIMARY KEY, body BLOB)"
-            )
+            transaction.connection.exec_driver_sql("CREATE TABLE bench (id INTEGER PRIMARY KEY, body BLOB)")
             transaction.commit()
         floor = calls("bare insert and commit", insert, runs=RUNS)
         reveal = calls(
@@ -41,14 +37,10 @@ def main() -> None:
             lambda: app.credentials.reveal(actor, reference, purpose="measure"),
             runs=RUNS,
         )
-        search = calls(
-            "audited search", lambda: app.credentials.search(actor, "gitea"), runs=RUNS
-        )
+        search = calls("audited search", lambda: app.credentials.search(actor, "gitea"), runs=RUNS)
         verify = calls("verify the whole log", app.audit.verify, runs=3)
         with begin(app.engine, write=False) as transaction:
-            count = transaction.connection.execute(
-                audit_entries.select().with_only_columns(audit_entries.c.seq)
-            ).all()
+            count = transaction.connection.execute(audit_entries.select().with_only_columns(audit_entries.c.seq)).all()
         show(
             f"strongroom: {1000 / reveal.median:.0f} audited reveals a second, "
             f"{1000 / floor.median:.0f} bare inserts; {len(count)} audit entries",

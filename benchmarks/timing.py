@@ -46,16 +46,20 @@ def processes(
 ) -> Figure:
     """Times cold processes from spawn to exit."""
     samples = []
+    said = 0
     for run in range(-WARM_UP, runs):
         given = stdin(run + WARM_UP)
         start = time.perf_counter()
-        done = subprocess.run(command, input=given, capture_output=True, cwd=cwd, env=env, check=False)  # our own commands
+        done = subprocess.run(
+            command, input=given, capture_output=True, cwd=cwd, env=env, check=False
+        )  # our own commands
         taken = (time.perf_counter() - start) * 1000
         if done.returncode != 0:
             raise RuntimeError(f"{name} ended with {done.returncode}")
+        said = len(done.stdout)
         if run >= 0:
             samples.append(taken)
-    return Figure(name, tuple(samples), note)
+    return Figure(name, tuple(samples), note or (f"printed {said:,} bytes" if said else ""))
 
 
 def calls(name: str, act: Callable[[], object], *, runs: int, note: str = "") -> Figure:

@@ -37,10 +37,17 @@ def run(event: Event, settings: Settings) -> None:
 
 
 def start_drain(home: str) -> None:
-    """Start a drain that outlives this process, the client and its process group.  Raises OSError."""
+    """Start a drain that outlives this process, the client and its process group, unless one is just starting.
+
+    Raises OSError.
+    """
+    claim = spool.claim_start(home)
+    if claim is None:
+        return
     command = [sys.executable, "-I", "-m", "mcp_server", "sync", "--quiet", "--home", home]
     # The environment of a hook holds the client's keys and tokens; the drain needs none of them.
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    environment[spool.STARTING_VARIABLE] = str(claim)
     nothing = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -52,9 +59,8 @@ def start_drain(home: str) -> None:
     try:
         # Not in the user's folder: it may be removed, or be one that holds modules of our names.
         os.chdir(home)
-        # Capturing is never in a hurry: neither the client nor the next session's hooks should wait for it.
-        os.nice(10)
         os.posix_spawn(sys.executable, command, environment, file_actions=nothing, setsid=True)
     finally:
         os.chdir(here)
         os.close(mark)
+        os.close(claim)

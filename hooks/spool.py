@@ -25,6 +25,9 @@ _TAKEN = ".taken."
 _SUFFIX = ".json"
 _LONGEST_NOTE = 20_000
 _DRAINING = ".draining"
+_STARTING = ".starting"
+STARTING_VARIABLE = "CLAUDETOOLS_DRAIN_STARTS"
+"""The environment variable that tells a drain which descriptor to close when it begins to look."""
 _LOOK_EVERY_S = 0.01
 
 
@@ -122,6 +125,35 @@ def mark_draining(home: str) -> int:
     fcntl.flock(descriptor, fcntl.LOCK_SH)  # whoever looks has it to itself for microseconds
     os.set_inheritable(descriptor, True)
     return descriptor
+
+
+def claim_start(home: str) -> int | None:
+    """A descriptor for the drain that is to be started; None where one is starting that has not looked yet.
+
+    That one will find the caller's note: however many sessions end at once, one drain works and one waits for it.
+    Raises OSError.
+    """
+    descriptor = os.open(
+        os.path.join(home, SPOOL, _STARTING), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def begin_to_look(home: str) -> None:
+    """Let go of the claim under which this process was started: whoever leaves a note from now on starts another drain."""
+    said = os.environ.pop(STARTING_VARIABLE, "")
+    try:
+        descriptor = int(said)
+        if os.path.samestat(os.fstat(descriptor), os.stat(os.path.join(home, SPOOL, _STARTING))):
+            os.close(descriptor)
+    except (ValueError, OSError):
+        return
 
 
 def await_drain(home: str, project: str, within: float) -> None:

@@ -6,6 +6,7 @@ one may begin.  So both command lines are recognised here, before anything that 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main() -> None:
 
 def _drain(home: Path) -> None:
     """Captures what waits and ends the process; where anything is left or fails, returns: the command line tells it."""
+    os.nice(10)  # neither the client nor the next session's hooks should wait for a capture
     from mcp_server.bootstrap import build
     from mcp_server.config import load_settings
 

@@ -90,6 +90,7 @@ class Capture:
         with self._alone(wait) as alone:
             if not alone:
                 return DrainOutcome(busy=True, waiting=sum(1 for _ in spool.pending(self._home, project)))
+            spool.begin_to_look(self._home)
             spool.recover(self._home)
             self._adopt(project)
             done: Counter[str] = Counter()

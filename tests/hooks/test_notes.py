@@ -105,6 +105,42 @@ def test_the_end_of_a_session_starts_a_drain_that_the_hook_does_not_wait_for(des
     assert desk.log() == ""
 
 
+def test_a_drain_that_has_yet_to_look_spares_the_next_ones(desk: Any):
+    home, mark = str(desk.home), desk.home / "spool" / ".draining"
+    desk.run("Stop", desk.event("s-1"))
+    claim = spool.claim_start(home)
+    assert claim is not None
+    try:
+        desk.run("SessionEnd", desk.event("s-2", reason="other"))
+        assert not mark.exists(), "a second drain was started"
+    finally:
+        os.close(claim)
+    assert set(desk.notes()) == {"s-1", "s-2"}
+    desk.run("SessionEnd", desk.event("s-3", reason="other"))
+    assert mark.exists()
+
+
+def test_a_drain_that_begins_to_look_lets_go_of_its_claim(desk: Any, monkeypatch: pytest.MonkeyPatch):
+    home = str(desk.home)
+    desk.run("Stop", desk.event("s-1"))
+    claim = spool.claim_start(home)
+    assert spool.claim_start(home) is None
+    monkeypatch.setenv(spool.STARTING_VARIABLE, str(claim))
+    spool.begin_to_look(home)
+    again = spool.claim_start(home)
+    assert again is not None
+    os.close(again)
+
+
+@pytest.mark.parametrize("said", ["", "x", "-1", "1", "999999"])
+def test_a_claim_that_is_none_closes_nothing(desk: Any, monkeypatch: pytest.MonkeyPatch, said: str):
+    desk.run("Stop", desk.event("s-1"))
+    os.close(spool.claim_start(str(desk.home)))
+    monkeypatch.setenv(spool.STARTING_VARIABLE, said)
+    spool.begin_to_look(str(desk.home))
+    os.fstat(1)
+
+
 def test_a_note_taken_out_is_gone_and_a_newer_one_stays(desk: Any):
     home = str(desk.home)
     desk.run("Stop", desk.event("s-1"))
