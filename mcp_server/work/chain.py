@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -85,6 +86,8 @@ class HeadNotes:
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")  # a pipe would take the note and keep nothing
             if self._torn and self._ends_in_a_line(descriptor):
                 self._torn = False
             # A line that was cut off, by a full disk or a kill, must not swallow this one.
@@ -104,6 +107,10 @@ class HeadNotes:
         """The furthest noted place of every chain; a torn last line is left out."""
         heads: dict[str, tuple[int, bytes]] = {}
         try:
+            if not stat.S_ISREG(self._file.stat().st_mode):
+                raise Unavailable(
+                    f"this machine's note of the audit log is no file: {self._file}", hint="claudetools doctor"
+                )
             text = self._file.read_text(encoding="ascii", errors="replace")
         except FileNotFoundError:
             return heads

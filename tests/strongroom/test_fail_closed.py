@@ -82,7 +82,23 @@ def notes_in_the_way(vault: Vault) -> Iterator[None]:
         kept.rename(notes)
 
 
-HINDRANCES = [stalled, full_disk, notes_in_the_way]
+@contextmanager
+def notes_into_a_pipe(vault: Vault) -> Iterator[None]:
+    """The machine's notes are a pipe, which takes every line and keeps none."""
+    notes = vault.app.settings.heads_dir / "heads.log"
+    kept = notes.with_name("kept")
+    notes.rename(kept)
+    os.mkfifo(notes)
+    try:
+        with pytest.raises(Unavailable):
+            vault.app.audit.verify()
+        yield
+    finally:
+        notes.unlink()
+        kept.rename(notes)
+
+
+HINDRANCES = [stalled, full_disk, notes_in_the_way, notes_into_a_pipe]
 
 
 @pytest.mark.parametrize("hindrance", HINDRANCES)
