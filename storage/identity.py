@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from domain.errors import Conflict
 from domain.identity import Agent, Machine, Person
@@ -76,13 +76,6 @@ class Identity:
         """Stores a changed agent.  Raises Conflict."""
         if not self._guard.update(agents, "agent", "agent_id", _agent_row(agent), agent.revision):
             raise Conflict("that agent was changed meanwhile", hint="claudetools agent list")
-
-    def counts(self) -> dict[str, int]:
-        """How many machines, persons and agents there are."""
-        return {
-            table.name: int(self._connection.execute(select(func.count()).select_from(table)).scalar_one())
-            for table in (machines, persons, agents)
-        }
 
 
 def _row(thing: Machine | Person) -> dict[str, Any]:

@@ -86,10 +86,6 @@ class Keys:
             )
         )
 
-    def slots(self) -> list[Slot]:
-        """Every key slot."""
-        return read_slots(self._connection)
-
     def active(self, client_id: str) -> WrappedClientKey | None:
         """The key that seals new versions of this client's credentials.  Raises Broken."""
         return self._one(client_id=client_id, state="active")

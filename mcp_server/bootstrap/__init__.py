@@ -103,7 +103,7 @@ def assemble(
     work = Work(engine, keyring, notes, settings.machine_id, clock or now_us)
     redaction = Redaction(work, keyring, machine)
     registry = Registry(work, keyring, redaction)
-    capture = Capture(settings, work, redaction)
+    capture = Capture(settings, work, redaction, machine)
     return App(
         settings=settings,
         machine=machine,

@@ -63,20 +63,12 @@ class DrainOutcome:
 class Capture:
     """Drains the spool of one installation."""
 
-    def __init__(self, settings: Settings, work: Work, redaction: Redaction) -> None:
+    def __init__(self, settings: Settings, work: Work, redaction: Redaction, machine: Actor) -> None:
         self._settings = settings
         self._home = str(settings.home)
         self._work = work
         self._redaction = redaction
-        self._machine = Actor(
-            kind="machine",
-            id=settings.machine_id,
-            name=settings.machine_name,
-            machine_id=settings.machine_id,
-            machine_name=settings.machine_name,
-            verified=frozenset({"machine"}),
-            tier=settings.tier,
-        )
+        self._machine = machine
         self._owner: tuple[str, str] | None = None
         self._failures: Counter[str] = Counter()
         self._read: dict[str, int] = {}

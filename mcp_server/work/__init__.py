@@ -148,8 +148,6 @@ class Work:
             about = unit.subject if unit is not None else said.subject
             self._refusal(actor, action, about, purpose, facts, error)
             raise
-        if unit.refused is not None:
-            raise unit.refused
 
     def disclose(
         self,

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from domain.actors import Actor, Subject
 from domain.audit import FactValue, Receipt
-from domain.errors import ClaudeToolsError
 from domain.verify import Finding
 from storage.audit import Audit
 from storage.context import Context
@@ -102,7 +101,6 @@ class AuditedUnit(Unit):
         self.subject = subject
         self.entry_id = entry_id
         self.facts = facts
-        self._refused: ClaudeToolsError | None = None
         self._receipt: Receipt | None = None
 
     def about(self, subject: Subject) -> None:
@@ -112,18 +110,6 @@ class AuditedUnit(Unit):
     def note(self, **facts: FactValue) -> None:
         """Adds facts to the entry.  Names and numbers only, never a value."""
         self.facts.update(facts)
-
-    def refuse(self, error: ClaudeToolsError) -> None:
-        """Commits what was written together with a refusal, and raises it afterwards.
-
-        For the rare act whose refusal itself changes something; most just raise.
-        """
-        self._refused = error
-
-    @property
-    def refused(self) -> ClaudeToolsError | None:
-        """The refusal to raise after the commit."""
-        return self._refused
 
     @property
     def receipt(self) -> Receipt:
