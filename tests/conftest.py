@@ -1,4 +1,4 @@
-"""Fixtures for every room: a person's machine with the real client."""
+"""Fixtures for every room: a private MariaDB, and a person's machine with the real client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ import pytest
 
 from tests.kit.install_client import ClientMissing, find_client
 from tests.kit.laptop import Laptop, copy_laptop
+from tests.kit.mariadb import MariaDB, MariaDBMissing
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """The MariaDB of this run, for everything that leaves it as it was.  Crashes want one of their own."""
+    told = ""
+    try:
+        with MariaDB() as server:
+            yield server
+            return
+    except MariaDBMissing as missing:
+        told = str(missing)
+    pytest.fail(told, pytrace=False)
 
 
 @pytest.fixture(scope="session")
