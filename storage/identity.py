@@ -36,6 +36,11 @@ class Identity:
         """Registers a machine."""
         self._guard.insert(machines, "machine", "machine_id", _row(machine))
 
+    def replace_machine(self, machine: Machine) -> None:
+        """Stores a changed machine.  Raises Conflict."""
+        if not self._guard.update(machines, "machine", "machine_id", _row(machine), machine.revision):
+            raise Conflict("that machine was changed meanwhile", hint="claudetools machine list")
+
     def person(self, name_or_id: str) -> Person | None:
         """One person by name or id.  Raises Broken."""
         column = "person_id" if is_id(name_or_id, "pe") else "name"
