@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from domain.actors import SCOPES
 from domain.errors import Invalid, Unauthenticated
 
 ARGON2_MEMORY_KIB = 19 * 1024
@@ -20,6 +21,12 @@ FAILURE_WINDOW_US = 5 * 60 * 1_000_000
 MIN_PASSWORD = 10
 MAX_PASSWORD = 1024
 ROLES = ("owner", "technician", "auditor", "admin")
+ROLE_SCOPES: dict[str, frozenset[str]] = {
+    "owner": SCOPES,
+    "admin": SCOPES,
+    "technician": SCOPES - {"keys:write"},
+    "auditor": frozenset(scope for scope in SCOPES if scope.endswith(":read")),
+}
 ALGORITHM = "EdDSA"
 REQUIRED_CLAIMS = ("iss", "aud", "sub", "act", "jti", "machine", "session", "scope", "iat", "exp")
 

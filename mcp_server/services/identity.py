@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from domain.actors import AGENT_SCOPES, SCOPES, Actor, Subject
+from domain.actors import AGENT_SCOPES, Actor, Subject
 from domain.errors import Conflict, Denied, Invalid, NotFound, TooMany, Unauthenticated
 from domain.identity import (
     AGENT_TOKEN_SECONDS,
@@ -19,6 +19,7 @@ from domain.identity import (
     FAILURES_ALLOWED,
     LOGIN_SECONDS,
     REQUIRED_CLAIMS,
+    ROLE_SCOPES,
     Agent,
     Claims,
     Person,
@@ -32,13 +33,6 @@ from mcp_server.config import Settings
 from mcp_server.keyring import Keyring
 from mcp_server.work import AuditedUnit, Unit, Work
 
-_READ = frozenset(s for s in SCOPES if s.endswith(":read"))
-ROLE_SCOPES: dict[str, frozenset[str]] = {
-    "owner": SCOPES,
-    "admin": SCOPES,
-    "technician": SCOPES - {"keys:write"},
-    "auditor": _READ,
-}
 MAX_NAME = 64
 
 
