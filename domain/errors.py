@@ -92,7 +92,11 @@ class Broken(ClaudeToolsError):
 
 
 class Unavailable(ClaudeToolsError):
-    """Something that is needed is down; the message says what.  Trying again may work."""
+    """Something that is needed is down; the message says what.  Trying again may work.
+
+    `again`: nothing happened, because another writer came first; the same may be done again at once.
+    """
 
     code = "unavailable"
     retryable = True
+    again: bool = False

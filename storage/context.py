@@ -14,19 +14,22 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     RowMapping,
     and_,
-    bindparam,
+    column,
     delete,
+    desc,
     func,
     insert,
     or_,
     select,
+    table,
     text,
     update,
 )
@@ -35,6 +38,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.context import ContextRecord
 from domain.recall import Record, Statistics
+from storage.engine import is_mariadb
 from storage.guard import Guard
 from storage.schema import context_frequencies, context_records
 
@@ -46,6 +50,8 @@ _BATCH = 400
 _COMMON_SHARE = 0.1
 
 
+_INDEX = text("INSERT INTO context_terms(rowid, terms) VALUES (:number, :words)")
+_INDEX_ON_SERVER = text("INSERT INTO context_terms(number, terms) VALUES (:number, :words)")
 _ROWS_OF_TERM = text("SELECT rowid FROM context_terms WHERE context_terms MATCH :term")
 _JSON = frozenset({"tags", "files", "commits", "struck", "provenance"})
 _COLUMNS = tuple(name for name in ContextRecord.__dataclass_fields__)
@@ -76,6 +82,7 @@ class Context:
     def __init__(self, connection: Connection, guard: Guard | None = None) -> None:
         self._connection = connection
         self._guard = guard
+        self._on_server = is_mariadb(connection)
 
     def known_size(self, session_key: str) -> int | None:
         """The transcript size of the last capture of a session; -1 for a forgotten one, None for an unknown one."""
@@ -100,20 +107,18 @@ class Context:
                 select(context_records).where(context_records.c.session_key == record.session_key).with_for_update(),
             ).one_or_none()
         if old is None:
-            self._connection.execute(insert(context_records).values(**_row(record)))
-            number = self._number(record.record_id)
-            self._index(number, record.terms)
-            self._count(record.terms, record.person_length, record.rest_length, 1)
+            made = self._connection.execute(insert(context_records).values(**_row(record))).inserted_primary_key
+            self._index(int(made[0]) if made else self._number(record.record_id), record.terms, fresh=True)
+            self._count(_weights(record))
             return record.record_id
         if old.state != "active" or old.transcript_size >= record.transcript_size:
             return ""
         values = _row(record)
         for kept in ("record_id", "created_us", "pinned", "superseded_by"):
             values.pop(kept)
-        self._count(old.terms, old.person_length, old.rest_length, -1)
         self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
         self._index(old.number, record.terms)
-        self._count(record.terms, record.person_length, record.rest_length, 1)
+        self._count(_weights(record), _weights(old))
         return str(old.record_id)
 
     def get(self, record_id: str) -> ContextRecord | None:
@@ -130,8 +135,8 @@ class Context:
         )
         return _record(row) if row is not None else None
 
-    def forget(self, record_id: str) -> bool:
-        """Empties a record for good; a tombstone stays.  False where there is none."""
+    def forget(self, record_id: str, now_us: int) -> bool:
+        """Empties a record for good; a tombstone stays, with the time.  False where there is none."""
         row = self._connection.execute(
             select(
                 context_records.c.number,
@@ -142,10 +147,10 @@ class Context:
         ).one_or_none()
         if row is None:
             return False
-        self._count(row.terms, row.person_length, row.rest_length, -1)
         self._unindex(row.number)
-        # A deletion alone leaves the terms in older segments of the index until they are merged.
-        self._connection.execute(text("INSERT INTO context_terms(context_terms) VALUES ('optimize')"))
+        if not self._on_server:
+            # A deletion alone leaves the terms in older segments of the index until they are merged.
+            self._connection.execute(text("INSERT INTO context_terms(context_terms) VALUES ('optimize')"))
         emptied: dict[str, object] = dict.fromkeys(
             ("project", "project_name", "client", "branch", "session_id", "title", "outcome", "tags", "files", "commits", "struck",
              "provenance", "digest", "terms", "body_person", "body_rest"),
@@ -153,6 +158,7 @@ class Context:
         )  # fmt: skip
         emptied |= {
             "state": "forgotten",
+            "updated_us": now_us,
             "person_length": 0,
             "rest_length": 0,
             "raw_tokens": 0,
@@ -162,7 +168,17 @@ class Context:
         self._connection.execute(
             update(context_records).where(context_records.c.number == row.number).values(**emptied)
         )
+        self._count(Counter(), _weights(row))
         return True
+
+    def forgotten(self, since_us: int) -> list[tuple[str, int]]:
+        """Which records were forgotten since then, on any machine, and when: (record id, time), oldest first."""
+        found = self._connection.execute(
+            select(context_records.c.record_id, context_records.c.updated_us)
+            .where(context_records.c.state == "forgotten", context_records.c.updated_us >= since_us)
+            .order_by(context_records.c.updated_us)
+        )
+        return [(row.record_id, int(row.updated_us)) for row in found]
 
     def below(self, number: int | None, most: int) -> list[tuple[int, ContextRecord]]:
         """Records with their numbers, from the newest number down, below `number` (all for None)."""
@@ -192,11 +208,10 @@ class Context:
         ).one_or_none()
         if old is None:
             return
-        self._count(old.terms, old.person_length, old.rest_length, -1)
         values = {name: value for name, value in _row(record).items() if name in _STRUCK}
         self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
         self._index(old.number, record.terms)
-        self._count(record.terms, record.person_length, record.rest_length, 1)
+        self._count(_weights(record), _weights(old))
 
     def search(
         self,
@@ -292,9 +307,13 @@ class Context:
         One look-up a term: the index gives the rows of a term at once, while its own ranking would
         read every row's text again.
         """
-        weights: dict[int, float] = {}
+        if not rarest:
+            return []
         known = self.frequencies([_RECORDS, *rarest])
         total = max(1, known.get(_RECORDS, 0))
+        if self._on_server:
+            return self._matching_on_server(rarest, known, total, scope, most)
+        weights: dict[int, float] = {}
         for token in rarest:
             if len(weights) >= most and known[token] > total * _COMMON_SHARE:
                 # So common a term cannot lift a record above those that hold the rarer ones.
@@ -318,6 +337,25 @@ class Context:
                 break
         return matching[:most]
 
+    def _matching_on_server(
+        self, rarest: Sequence[str], known: Mapping[str, int], total: int, scope: ColumnElement[bool], most: int
+    ) -> list[int]:
+        """The same in one question, because each is a round trip: the server's own relevance chooses the candidates."""
+        asked = [token for token in rarest if known[token] <= total * _COMMON_SHARE] or list(rarest)
+        # Terms are letters and digits alone (domain.text.index_token): none is an operator.
+        relevance = text("MATCH (context_terms.terms) AGAINST (:words IN BOOLEAN MODE)").bindparams(
+            words=" ".join(asked)
+        )
+        terms = table("context_terms", column("number"), column("terms"))
+        found = self._connection.execute(
+            select(context_records.c.number)
+            .select_from(terms.join(context_records, context_records.c.number == terms.c.number))
+            .where(relevance, scope)
+            .order_by(desc(relevance), context_records.c.number.desc())
+            .limit(most)
+        )
+        return [int(number) for number in found.scalars()]
+
     def _listed(self, numbers: Iterable[int]) -> list[Record]:
         wanted = list(numbers)
         if not wanted:
@@ -333,42 +371,66 @@ class Context:
         )
         return int(found.scalar_one())
 
-    def _index(self, number: int, terms: str) -> None:
-        self._unindex(number)
-        words = " ".join(_tokens(terms))
+    def _index(self, number: int, terms: str, *, fresh: bool = False) -> None:
+        if not fresh:
+            self._unindex(number)
         self._connection.execute(
-            text("INSERT INTO context_terms(rowid, terms) VALUES (:number, :words)"),
-            {"number": number, "words": words},
+            _INDEX_ON_SERVER if self._on_server else _INDEX, {"number": number, "words": " ".join(_tokens(terms))}
         )
 
     def _unindex(self, number: int) -> None:
-        self._connection.execute(text("DELETE FROM context_terms WHERE rowid = :number"), {"number": number})
+        key = "number" if self._on_server else "rowid"
+        self._connection.execute(
+            text(f"DELETE FROM context_terms WHERE {key} = :number"),  # noqa: S608 - one of two names of ours
+            {"number": number},
+        )
 
-    def _count(self, terms: str, person: int, rest: int, sign: int) -> None:
-        changes: Counter[str] = Counter(dict.fromkeys(_tokens(terms), sign))
-        changes.update({_RECORDS: sign, _PERSON: sign * person, _REST: sign * rest})
+    def _count(self, now: Counter[str], before: Counter[str] | None = None) -> None:
+        """Counts what a record holds, less what it held before.  Last in a transaction: these rows are everybody's.
+
+        In one order, so that two writers wait for each other and do not lock each other out.
+        """
+        changes = Counter(now)
+        changes.subtract(before or {})
         rows = [{"term": term, "documents": number} for term, number in sorted(changes.items()) if number]
         if not rows:
             return
         # One statement for all rows, not one with all rows in it: that one is compiled anew each time.
-        if self._connection.dialect.name == "sqlite":
+        if self._on_server:
+            maria = mysql_insert(context_frequencies)
+            added = context_frequencies.c.documents + maria.inserted.documents
+            self._connection.execute(maria.on_duplicate_key_update(documents=added), rows)
+        else:
             lite = sqlite_insert(context_frequencies)
             added = context_frequencies.c.documents + lite.excluded.documents
             self._connection.execute(
                 lite.on_conflict_do_update(index_elements=["term"], set_={"documents": added}), rows
             )
-        else:
-            maria = mysql_insert(context_frequencies)
-            added = context_frequencies.c.documents + maria.inserted.documents
-            self._connection.execute(maria.on_duplicate_key_update(documents=added), rows)
-        if sign < 0:
+        gone = [term for term, number in sorted(changes.items()) if number < 0 and not term.startswith("#")]
+        for start in range(0, len(gone), _BATCH):
             self._connection.execute(
                 delete(context_frequencies).where(
-                    context_frequencies.c.term == bindparam("gone"), context_frequencies.c.documents <= 0
-                ),
-                [{"gone": row["term"]} for row in rows if row["term"] not in (_RECORDS, _PERSON, _REST)]
-                or [{"gone": ""}],
+                    context_frequencies.c.term.in_(gone[start : start + _BATCH]), context_frequencies.c.documents <= 0
+                )
             )
+
+
+class _Counted(Protocol):
+    """A record or its row."""
+
+    @property
+    def terms(self) -> str: ...
+    @property
+    def person_length(self) -> int: ...
+    @property
+    def rest_length(self) -> int: ...
+
+
+def _weights(record: _Counted | Row[Any]) -> Counter[str]:
+    """What a record adds to the frequencies."""
+    weights: Counter[str] = Counter(dict.fromkeys(_tokens(record.terms), 1))
+    weights.update({_RECORDS: 1, _PERSON: record.person_length, _REST: record.rest_length})
+    return weights
 
 
 def _tokens(terms: str) -> list[str]:

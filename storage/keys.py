@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from storage.engine import as_bytes
 from storage.guard import Guard
-from storage.schema import SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
+from storage.schema import MIN_READER, MIN_WRITER, SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
 
 SUBJECT = "client_key"
 
@@ -63,9 +63,7 @@ class Keys:
     def create_vault(self, values: Mapping[str, Any]) -> None:
         """Stores the vault's one row."""
         self._guard.insert(vault, "vault", "vault_id", values)
-        self._connection.execute(
-            compatibility.insert().values(id=1, min_reader=SCHEMA_VERSION, min_writer=SCHEMA_VERSION)
-        )
+        self._connection.execute(compatibility.insert().values(id=1, min_reader=MIN_READER, min_writer=MIN_WRITER))
 
     def vault(self) -> dict[str, Any] | None:
         """The vault's row, checked.  Raises Broken."""
@@ -85,6 +83,10 @@ class Keys:
                 created_us=slot.created_us,
             )
         )
+
+    def drop_slots(self, label: str) -> int:
+        """Takes out the slots of one label: what only they open stays closed.  Returns how many there were."""
+        return self._connection.execute(key_slots.delete().where(key_slots.c.label == label)).rowcount
 
     def active(self, client_id: str) -> WrappedClientKey | None:
         """The key that seals new versions of this client's credentials.  Raises Broken."""

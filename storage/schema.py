@@ -25,8 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """What this program writes; compared with min_reader and min_writer of the database."""
+MIN_READER = MIN_WRITER = 1
+"""The oldest program that a database made by this one still lets in: its tables were only added to."""
 
 metadata = MetaData()
 
@@ -229,7 +231,33 @@ sealed_fields = Table(
     Column("blob", Blob, nullable=False),
     Column("blind", Hash, nullable=False),
     PrimaryKeyConstraint("credential_id", "version", "field"),
-    Index("ix_sealed_fields_blind", "blind"),
+    Index("ix_sealed_fields_blind", "blind", mysql_length={"blind": 32}, mariadb_length={"blind": 32}),
+    **_EXACT,
+)
+
+# Counters that tell other processes of a change: `sealed` grows with every new version of a credential.
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    **_EXACT,
+)
+
+# What a machine was invited with.  `share` is half of what opens the invitation's root key; it is overwritten at its end.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("invitation_id", Id, primary_key=True),
+    Column("person_id", Id, nullable=False),
+    Column("label", Name, nullable=False),
+    Column("share", LargeBinary(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    _us("created_us"),
+    _us("expires_us"),
+    _us("used_us", nullable=True),
+    Column("machine_id", Id, nullable=False),
+    *_guard(),
     **_EXACT,
 )
 
@@ -428,6 +456,7 @@ context_records = Table(
     _long("body_rest"),
     Index("ix_context_project", "project", "updated_us"),
     Index("ix_context_client", "client", "updated_us"),
+    Index("ix_context_state", "state", "updated_us"),
     **_EXACT,
 )
 
@@ -443,4 +472,8 @@ context_frequencies = Table(
 CONTEXT_TERMS_SQLITE = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS context_terms USING fts5"
     "(terms, tokenize = 'unicode61 remove_diacritics 0', detail = none)"
+)
+CONTEXT_TERMS_MARIADB = (
+    "CREATE TABLE IF NOT EXISTS context_terms (number BIGINT NOT NULL PRIMARY KEY, terms LONGTEXT NOT NULL, "
+    "FULLTEXT INDEX ix_context_terms (terms)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 )

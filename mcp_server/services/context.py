@@ -209,7 +209,7 @@ class Context:
         known = record_id if is_id(record_id, "cx") else ""
         said = self._redaction.text(purpose.strip())
         with self._work.audited(actor, "context.forget", Subject("context", known), purpose=said) as unit:
-            if not known or not unit.context.forget(known):
+            if not known or not unit.context.forget(known, unit.now_us):
                 raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
         shelf.take_off_shelves(self._home, known)
         return Forgotten(known, unit.receipt.entry_id)

@@ -6,9 +6,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
+from domain.errors import Unavailable
+from storage.engine import is_mariadb
 from storage.transaction import begin
+
+PATIENCE_S = 600.0
+"""How long one step may take: adding an index to a large table does."""
 
 
 def _config() -> Config:
@@ -35,9 +40,22 @@ def current_revision(connection: Connection) -> str:
 
 
 def upgrade(engine: Engine) -> None:
-    """Brings a database to this program's revision.  Raises Unavailable where it cannot."""
+    """Brings a database to this program's revision.  Raises Unavailable where it cannot.
+
+    On MariaDB each step of a revision is final by itself and may be repeated; one program at a time
+    does this.
+    """
     config = _config()
-    with begin(engine, write=True) as transaction:
-        config.attributes["connection"] = transaction.connection
-        command.upgrade(config, "head")
-        transaction.commit()
+    with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
+        connection = transaction.connection
+        if is_mariadb(connection):
+            got = connection.execute(text("SELECT GET_LOCK('claudetools.upgrade', 30)")).scalar()
+            if got != 1:
+                raise Unavailable("another machine is upgrading this database", hint="try again in a minute")
+        try:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            transaction.commit()
+        finally:
+            if is_mariadb(connection) and not connection.invalidated:
+                connection.execute(text("SELECT RELEASE_LOCK('claudetools.upgrade')"))

@@ -451,7 +451,15 @@ def upgrade() -> None:
         if_not_exists=True,
         **EXACT,
     )
-    op.create_index("ix_sealed_fields_blind", "sealed_fields", ["blind"], unique=False, if_not_exists=True)
+    op.create_index(
+        "ix_sealed_fields_blind",
+        "sealed_fields",
+        ["blind"],
+        unique=False,
+        if_not_exists=True,
+        mysql_length={"blind": 32},
+        mariadb_length={"blind": 32},
+    )
     op.create_table(
         "services",
         sa.Column("service_id", sa.String(length=40), nullable=False),
@@ -484,4 +492,9 @@ def upgrade() -> None:
         op.execute(
             "CREATE VIRTUAL TABLE IF NOT EXISTS context_terms USING fts5"
             "(terms, tokenize = 'unicode61 remove_diacritics 0', detail = none)"
+        )
+    else:
+        op.execute(
+            "CREATE TABLE IF NOT EXISTS context_terms (number BIGINT NOT NULL PRIMARY KEY, terms LONGTEXT NOT NULL, "
+            "FULLTEXT INDEX ix_context_terms (terms)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         )

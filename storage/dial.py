@@ -1,0 +1,302 @@
+"""Dials MariaDB: one connection by PyMySQL, with a limit on every wait, TLS that proves the server, and few round trips.
+
+Standard library and PyMySQL only: hooks come through here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import sys
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from storage.address import Address
+
+# PyMySQL imports cryptography for one way of logging in that MariaDB does not have; it costs a cold process 40 ms.
+_kept_out = "cryptography" not in sys.modules
+if _kept_out:
+    sys.modules["cryptography"] = None  # type: ignore[assignment]  # how an import is made to fail
+try:
+    import pymysql
+    from pymysql.connections import Connection
+    from pymysql.constants import CR
+    from pymysql.err import OperationalError
+finally:
+    if _kept_out:
+        del sys.modules["cryptography"]
+
+WAIT_S = 1.8
+"""How long one answer of the server may take.  A caller of ours waits no longer than 2.5 s in all."""
+PROVEN_S = 5.0
+"""How long after an answer a connection is taken to be alive."""
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_FIRST = (b"SELECT", b"START TRANSACTION", b"SET ")
+_KILLED = 1927
+_GONE = frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, _KILLED})
+
+
+class Line(Connection):
+    """One connection.  It begins transactions by itself, and only where something is written.
+
+    - Reading statements run one by one, each with what is committed at that moment (what READ
+      COMMITTED gives inside a transaction as well), so that a read costs one round trip.
+    - After `expect_writes` the first statement that writes or locks begins a transaction; `commit`
+      and `rollback` without one send nothing.  Inside `last_write` a statement outside a
+      transaction commits at once.
+    - A connection that died while nobody used it is dialled anew, unseen, at its next use.
+    """
+
+    address: Address
+    wait_s: float = WAIT_S
+    setup: tuple[str, ...] = ()
+    opened = False
+    writes = False
+    last = False
+    heard = 0.0
+    fresh = True
+
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """Does nothing: the handshake has said utf8mb4, and asking again is a round trip."""
+
+    def patient(self, wait_s: float) -> None:
+        """Sets how long one answer may take from now on."""
+        self._read_timeout = self._write_timeout = self.wait_s = wait_s
+
+    def begin_unit(self, *, writes: bool, wait_s: float) -> None:
+        """A new unit of work takes the connection."""
+        self.patient(wait_s)
+        self.writes, self.opened, self.last, self.fresh = writes, False, False, True
+
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+        """Runs a statement; begins the transaction before the first that writes."""
+        text = sql.encode(self.encoding) if isinstance(sql, str) else sql
+        if self.writes and not self.opened and not self.last and not _only_reads(text):
+            self._send(b"START TRANSACTION", unbuffered=False)
+            self.opened = True
+        return self._send(text, unbuffered)
+
+    def _send(self, text: bytes, unbuffered: bool) -> int:
+        fresh, self.fresh = self.fresh, False
+        idle = time.monotonic() - self.heard > PROVEN_S
+        if fresh and idle and not text.startswith(_FIRST):
+            self._prove()  # what writes must not be sent twice
+        try:
+            done: int = super().query(text, unbuffered)
+        except OperationalError as error:
+            # At once, on a connection that lay idle: the server was restarted or has hung up, and has not seen this.
+            if not (fresh and text.startswith(_FIRST) and _hung_up(error)):
+                raise
+            self._again()
+            done = super().query(text, unbuffered)
+        self.heard = time.monotonic()
+        return done
+
+    def _prove(self) -> None:
+        try:
+            self.ping()
+        except OperationalError as error:
+            if not _hung_up(error):
+                raise
+            self._again()
+
+    def _again(self) -> None:
+        self.connect(reach(self.address, self.wait_s))
+        for statement in self.setup:
+            super().query(statement)
+
+    def commit(self) -> None:
+        """Commits what was begun; nothing where nothing was."""
+        if self.opened:
+            self.opened = False
+            super().commit()
+
+    def rollback(self) -> None:
+        """Rolls back what was begun; nothing where nothing was."""
+        self.writes = False
+        if self.opened:
+            self.opened = False
+            super().rollback()
+
+
+def _only_reads(text: bytes) -> bool:
+    return text.startswith((b"SELECT", b"SHOW", b"SET ", b"EXPLAIN")) and not text.rstrip().endswith(b"FOR UPDATE")
+
+
+def _hung_up(error: OperationalError) -> bool:
+    """Whether the connection was closed, as opposed to silent until our patience ended."""
+    if not error.args or error.args[0] not in _GONE:
+        return False
+    return "timed out" not in str(error) and "timeout" not in str(error).lower()
+
+
+def dial(address: Address, *, wait_s: float = WAIT_S, setup: tuple[str, ...] = ()) -> Line:
+    """A new connection; `setup` are statements that each new session begins with.
+
+    Raises what the driver raises, and OSError where a password file cannot be read.
+    """
+    line = Line(
+        user=address.user,
+        password=_password(address),
+        host=address.host,
+        port=address.port,
+        database=address.name,
+        unix_socket=address.unix_socket or None,
+        charset="utf8mb4",
+        autocommit=None,
+        read_timeout=wait_s,
+        write_timeout=wait_s,
+        connect_timeout=max(1, int(wait_s)),
+        ssl=_context(address) if address.tls else None,
+        ssl_disabled=not address.tls,
+        local_infile=False,
+        defer_connect=True,
+    )
+    line.address, line.wait_s, line.setup = address, wait_s, setup
+    line.connect(reach(address, wait_s))
+    line.autocommit_mode = True
+    for statement in setup:
+        line.query(statement)
+    line.heard = time.monotonic()
+    return line
+
+
+def reach(address: Address, wait_s: float) -> socket.socket:
+    """A socket to the server, or OperationalError within `wait_s`: names are looked up with a limit too."""
+    until = time.monotonic() + wait_s
+    try:
+        if address.unix_socket:
+            line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            line.settimeout(wait_s)
+            try:
+                line.connect(address.unix_socket)
+            except OSError:
+                line.close()
+                raise
+            return line
+        return _connected(_looked_up(address.host, address.port, until), until)
+    except OSError as error:
+        raise OperationalError(CR.CR_CONN_HOST_ERROR, f"cannot reach the server ({error})") from None
+
+
+def _looked_up(host: str, port: int, until: float) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass
+    found: list[Any] = []
+    trouble: list[OSError] = []
+
+    def look() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            trouble.append(error)
+
+    # A dead name server answers after many seconds, and the call cannot be interrupted.
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(max(0.0, until - time.monotonic()))
+    if trouble:
+        raise trouble[0]
+    if not found:
+        raise TimeoutError("the name was not found in time")
+    return found
+
+
+def _connected(places: list[Any], until: float) -> socket.socket:
+    trouble: OSError = TimeoutError("timed out")
+    for left, (family, kind, protocol, _, where) in zip(range(len(places), 0, -1), places, strict=True):
+        line = socket.socket(family, kind, protocol)
+        try:
+            line.settimeout(max(0.05, (until - time.monotonic()) / left))
+            line.connect(where)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE:
+                if hasattr(socket, name):
+                    line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        except OSError as error:
+            line.close()
+            trouble = error
+        else:
+            return line
+    raise trouble
+
+
+class Pinned(ssl.SSLContext):
+    """A context that takes one certificate alone, whoever signed it.
+
+    Compared after the handshake and before the account or its password is sent.
+    """
+
+    expected: str = ""
+    found: str = ""
+
+    def wrap_socket(  # type: ignore[override]  # the two arguments that PyMySQL gives
+        self, sock: socket.socket, server_hostname: str | None = None
+    ) -> ssl.SSLSocket:
+        """Wraps, and refuses another certificate than the expected one."""
+        wrapped = super().wrap_socket(sock, server_hostname=server_hostname)
+        self.found = fingerprint_of(wrapped.getpeercert(binary_form=True) or b"")
+        if self.found != self.expected:
+            wrapped.close()
+            raise ssl.SSLCertVerificationError("certificate verify failed: another certificate than the pinned one")
+        return wrapped
+
+
+def fingerprint_of(certificate: bytes) -> str:
+    """SHA-256 of a certificate in DER, as hex."""
+    import hashlib
+
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def _context(address: Address) -> ssl.SSLContext:
+    if address.fingerprint:
+        return _pinned(address.fingerprint)
+    context = ssl.create_default_context(cafile=address.ca or None)
+    # MariaDB's own tools make authorities without the extensions that the strict mode asks for.
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    return context
+
+
+def _pinned(expected: str) -> Pinned:
+    context = Pinned(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the comparison in wrap_socket is the check
+    context.expected = expected
+    return context
+
+
+def server_certificate(address: Address, *, wait_s: float = WAIT_S) -> str:
+    """The fingerprint that the server shows, for a person to compare; "" where it shows none.
+
+    No account and no password is sent.
+    """
+    context = _pinned("")
+    line = Line(
+        user="", host=address.host, port=address.port, ssl=context, defer_connect=True, read_timeout=wait_s,
+        write_timeout=wait_s,
+    )  # fmt: skip
+    try:
+        line.connect(reach(address, wait_s))
+    except (pymysql.err.MySQLError, OSError):
+        return context.found
+    line.close()
+    return context.found
+
+
+def _password(address: Address) -> str:
+    if address.password or not address.password_file:
+        return address.password
+    descriptor = os.open(address.password_file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        return os.read(descriptor, 4096).decode("utf-8").rstrip("\r\n")
+    finally:
+        os.close(descriptor)
