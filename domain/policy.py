@@ -38,6 +38,8 @@ _SCOPES: dict[str, str] = {
     "person.create": "keys:write",
     "key.create": "credentials:write",
     "key.slot": "keys:write",
+    "vault.move": "keys:write",
+    "backup.create": "keys:write",
 }
 
 _MACHINE_ACTIONS = frozenset(
@@ -51,6 +53,7 @@ _MACHINE_ACTIONS = frozenset(
         "agent.enroll",
         "agent.prove",
         "key.slot",
+        "backup.restore",
         "chain.close",
     }
 )

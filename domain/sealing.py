@@ -14,6 +14,7 @@ length is information.  Keys are wrapped in the same envelope under the magic "C
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 from dataclasses import dataclass
@@ -30,10 +31,14 @@ from domain.plain import Plain
 
 FIELD_MAGIC = b"CTF1"
 KEY_MAGIC = b"CTK1"
+STREAM_MAGIC = b"CTS1"
 SUITE = 1
 KEY_BYTES = 32
 _SALT, _COMMITMENT, _NONCE, _TAG = 32, 32, 12, 16
 _HEADER = 4 + 1 + _SALT + _COMMITMENT + _NONCE
+STREAM_HEAD_BYTES = 4 + 1 + _SALT + _COMMITMENT
+PIECE = 65_536
+"""How many bytes of a long text are sealed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +145,106 @@ def unwrap(key: bytes, wrapped: bytes, *place: str | int) -> bytes:
 def fresh_key() -> bytes:
     """32 random bytes."""
     return os.urandom(KEY_BYTES)
+
+
+# A long text in pieces: the STREAM construction (Hoang, Reyhanitabar, Rogaway, Vizard, CRYPTO 2015).
+#
+#     head: magic "CTS1" | suite 0x01 | salt(32) | commitment(32)
+#     piece: AES-256-GCM(enc_key, up to 65,536 bytes, nonce, aad)
+#     nonce = counter(11, big-endian from 0) | 1 for the last piece, else 0
+#     aad = SHA-256(length-prefixed preamble, head)
+#
+# The key is fresh for each stream (the salt), so counters never meet.  Every piece but the last is whole; the last is
+# empty only where the whole text is.
+
+
+class StreamSealer:
+    """Seals a text of any length in pieces under a key of its own.
+
+    `preamble` stands before the stream in clear and is bound to every piece.  Write `head`, then what `update` and at
+    the end `finish` return.
+    """
+
+    def __init__(self, key: bytes, preamble: bytes, *, piece: int = PIECE) -> None:
+        salt = os.urandom(_SALT)
+        enc_key, commitment = _keys(key, salt, STREAM_MAGIC)
+        self.head = STREAM_MAGIC + bytes([SUITE]) + salt + commitment
+        self._aead = AESGCM(enc_key)
+        self._aad = hashlib.sha256(frame(preamble, self.head)).digest()
+        self._piece = piece
+        self._counter = 0
+        self._held = bytearray()
+
+    def update(self, text: bytes) -> bytes:
+        """Takes more of the text.  Returns the pieces that are whole by now."""
+        self._held += text
+        out = bytearray()
+        while len(self._held) > self._piece:  # a whole piece is kept back: it may be the last one
+            out += self._seal(bytes(self._held[: self._piece]), last=False)
+            del self._held[: self._piece]
+        return bytes(out)
+
+    def finish(self) -> bytes:
+        """The last piece."""
+        return self._seal(bytes(self._held), last=True)
+
+    def _seal(self, text: bytes, *, last: bool) -> bytes:
+        sealed = self._aead.encrypt(_stream_nonce(self._counter, last=last), text, self._aad)
+        self._counter += 1
+        return sealed
+
+
+class StreamOpener:
+    """Opens what `StreamSealer` made; nothing comes out of a piece that was altered, moved or cut.
+
+    Raises Broken for another key; `update` and `finish` raise it for an altered stream.
+    """
+
+    def __init__(self, key: bytes, preamble: bytes, head: bytes, *, piece: int = PIECE) -> None:
+        if len(head) != STREAM_HEAD_BYTES or head[:4] != STREAM_MAGIC:
+            raise Broken("a sealed stream is not in the stored form")
+        if head[4] != SUITE:
+            raise Broken("a sealed stream was made by a newer program", hint="git pull && ./setup.sh")
+        enc_key, commitment = _keys(key, head[5 : 5 + _SALT], STREAM_MAGIC)
+        if not hmac.compare_digest(head[5 + _SALT :], commitment):
+            raise Broken("a sealed stream was made with another key, or its head was altered")
+        self._aead = AESGCM(enc_key)
+        self._aad = hashlib.sha256(frame(preamble, head)).digest()
+        self._sealed = piece + _TAG
+        self._counter = 0
+        self._held = bytearray()
+
+    def update(self, sealed: bytes) -> bytes:
+        """Takes more of the stream.  Returns the text of the pieces that are known not to be the last."""
+        self._held += sealed
+        out = bytearray()
+        while len(self._held) > self._sealed:
+            text = self._open(bytes(self._held[: self._sealed]), last=False)
+            if text is None:
+                raise Broken(f"piece {self._counter} of a sealed stream was altered or moved")
+            out += text
+            self._counter += 1
+            del self._held[: self._sealed]
+        return bytes(out)
+
+    def finish(self) -> bytes:
+        """The text of the last piece; only after it is the stream known to be whole."""
+        held = bytes(self._held)
+        text = self._open(held, last=True)
+        if text is not None and (text or not self._counter):
+            return text
+        if len(held) < self._sealed or self._open(held, last=False) is not None:
+            raise Broken("a sealed stream ends too early: it was cut short, or its last piece was altered")
+        raise Broken(f"piece {self._counter} of a sealed stream was altered or moved")
+
+    def _open(self, sealed: bytes, *, last: bool) -> bytes | None:
+        if len(sealed) < _TAG:
+            return None
+        try:
+            return self._aead.decrypt(_stream_nonce(self._counter, last=last), sealed, self._aad)
+        except InvalidTag:
+            return None
+
+
+def _stream_nonce(counter: int, *, last: bool) -> bytes:
+    return counter.to_bytes(11, "big") + bytes([last])

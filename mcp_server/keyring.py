@@ -10,8 +10,9 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -20,10 +21,12 @@ from domain.audit import BulkTicket, Ticket
 from domain.credentials import SealedField, SealedVersion
 from domain.errors import Broken, Invalid
 from domain.framing import Scalar, frame, frame_row
+from domain.invitations import SALT_BYTES, Enclosed, Letter, stretch
 from domain.plain import Plain
 
 RECOVERY_PREFIX = "CTR1"
 KEY_BYTES = sealing.KEY_BYTES
+STREAM_HEAD_BYTES = sealing.STREAM_HEAD_BYTES
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Keyring:
     _client_keys: dict[tuple[str, int, bytes], bytes] = field(repr=False, default_factory=dict)
 
     def _key(self, purpose: str) -> bytes:
+        if not self._root:  # what is derived from nothing is known to everybody
+            raise Invalid("this process signs alone; it holds no root key")
         if purpose not in self._derived:
             self._derived[purpose] = sealing.derive(self._root, purpose)
         return self._derived[purpose]
@@ -78,6 +83,28 @@ class Keyring:
     def wrap_root(self, slot_key: bytes, slot_id: str, kind: str) -> bytes:
         """The root key wrapped for one slot."""
         return sealing.wrap(slot_key, self._root, "slot", self.vault_id, slot_id, kind)
+
+    # Backups.
+
+    def seal_stream(self, preamble: bytes) -> sealing.StreamSealer:
+        """Seals a backup's content, bound to the preamble that stands before it in clear."""
+        return sealing.StreamSealer(self._key("backup key"), preamble)
+
+    def open_stream(self, preamble: bytes, head: bytes) -> sealing.StreamOpener:
+        """Opens a backup's content.  Raises Broken where it is another vault's or was altered."""
+        return sealing.StreamOpener(self._key("backup key"), preamble, head)
+
+    # Invitations.
+
+    def seal_letter(self, letter: Letter, code: bytes, share: bytes, enclosed: Enclosed) -> Letter:
+        """The invitation's text with its two layers: the code opens the outer, code and share together the root key."""
+        salted = replace(letter, salt=os.urandom(SALT_BYTES))
+        key = stretch(code, salted.salt)
+        return replace(
+            salted,
+            outer=sealing.wrap(sealing.derive(key, "invitation outer"), enclosed.to_bytes(), *salted.place()),
+            inner=sealing.wrap(sealing.derive(key + share, "invitation root"), self._root, *salted.place()),
+        )
 
     # Clients and credentials.
 
@@ -178,6 +205,40 @@ def open_root(vault_id: str, slot_key: bytes, slot_id: str, kind: str, wrapped: 
     return Keyring(vault_id, sealing.unwrap(slot_key, wrapped, "slot", vault_id, slot_id, kind))
 
 
+def open_letter(letter: Letter, code: bytes) -> tuple[Enclosed, bytes]:
+    """What the code alone opens of an invitation, and the code's key for `open_invited_root`.
+
+    Raises Invalid for a code that is not this text's, and for a text that was altered: the two cannot be told apart
+    by who only types them.
+    """
+    key = stretch(code, letter.salt)
+    try:
+        opened = sealing.unwrap(sealing.derive(key, "invitation outer"), letter.outer, *letter.place())
+    except Broken:
+        raise Invalid(
+            "that code does not open this invitation, or the invitation was altered on its way",
+            hint="compare both with the machine that made them: claudetools machine invite",
+        ) from None
+    return Enclosed.from_bytes(opened), key
+
+
+def open_invited_root(letter: Letter, code_key: bytes, share: bytes) -> Keyring:
+    """The keyring that an invitation's inner layer opens, with the share from the database.  Raises Broken."""
+    key = sealing.derive(code_key + share, "invitation root")
+    try:
+        root = sealing.unwrap(key, letter.inner, *letter.place())
+    except Broken:
+        raise Broken(
+            "the invitation's row in the database is not the one it was made with", hint="have a new invitation made"
+        ) from None
+    return Keyring(letter.vault_id, root)
+
+
+def signing_alone(vault_id: str, seed: bytes) -> Keyring:
+    """A keyring that signs audit entries and can do nothing else."""
+    return Keyring(vault_id, b"", Ed25519PrivateKey.from_private_bytes(seed))
+
+
 def new_slot_key() -> bytes:
     """32 random bytes for a key slot or a machine's audit key."""
     return os.urandom(32)
@@ -191,6 +252,15 @@ def raw_public_key(key: Ed25519PrivateKey) -> bytes:
 def public_key(raw: bytes) -> Ed25519PublicKey:
     """A public key from its 32 bytes.  Raises ValueError."""
     return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def signed_by(raw: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether the holder of this public key (32 bytes) signed the message."""
+    try:
+        public_key(raw).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def machine_public_key_of(seed: bytes) -> bytes:

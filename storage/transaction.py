@@ -14,6 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from domain.errors import ClaudeToolsError, Conflict, Invalid, Unavailable
 from storage.engine import TURN_WAIT_MS, is_mariadb
 
+FENCED = "this vault has moved to another database"
+"""What the triggers say that `storage.transfer` sets where a vault moved away; we know it again by this."""
+
 _writers: weakref.WeakKeyDictionary[Engine, threading.Lock] = weakref.WeakKeyDictionary()
 _writers_lock = threading.Lock()
 
@@ -86,7 +89,9 @@ def told() -> Iterator[None]:
         yield
     except ClaudeToolsError:
         raise
-    except IntegrityError:
+    except IntegrityError as error:
+        if FENCED in str(error.orig):  # SQLite takes a trigger's refusal for a broken constraint
+            raise _down(error) from None
         raise Conflict("that name is taken, or the thing changed meanwhile", hint="read it again") from None
     except PoolTimeout:
         raise Unavailable("all database connections are in use", hint="try again") from None
@@ -154,6 +159,8 @@ _WRONG_CERTIFICATE = "the database server's certificate is not the one that it m
 def _down(error: DBAPIError) -> ClaudeToolsError:
     # The driver's own text names tables, files and hosts, never bound values.
     said = str(error.orig).lower()
+    if FENCED in said:
+        return Unavailable(FENCED, hint="claudetools doctor")
     code = error.orig.args[0] if error.orig is not None and error.orig.args else None
     if code in _TOO_LONG:
         return Invalid("a text is longer, or a number larger, than the database keeps", hint="make it shorter")
