@@ -33,11 +33,16 @@ REFUSED_S = 60.0
 _SESSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-FileId = tuple[int, int]
+Place = tuple[tuple[int, int] | None, ...]
 
 
-def file_id(file: Path) -> FileId | None:
-    """Which file this is, whatever its name; None where there is none."""
+def place_of(settings: Settings) -> Place:
+    """Which installation and which database this is: both files are written anew when either moves."""
+    files = [settings.settings_file] + ([settings.database_file] if settings.is_embedded else [])
+    return tuple(_file_id(file) for file in files)
+
+
+def _file_id(file: Path) -> tuple[int, int] | None:
     try:
         found = file.stat()
     except OSError:
@@ -83,7 +88,7 @@ class Door:
         self._build = build or bootstrap.build
         self._lock = threading.Lock()
         self._app: App | None = None
-        self._file_id: FileId | None = None
+        self._place: Place = ()
         self._failure: Exception | None = None
         self._tried = 0.0
         self._token = ""
@@ -133,12 +138,12 @@ class Door:
     def app(self, *, patience_s: float = 30.0) -> App:
         """The app, built now where it is not yet.  Raises Unavailable when another thread needs longer than the patience."""
         app = self._app
-        if app is not None and file_id(app.settings.database_file) == self._file_id:
+        if app is not None and place_of(app.settings) == self._place:
             return app
         if not self._lock.acquire(timeout=patience_s):
             raise Unavailable("ClaudeTools is still starting", hint="claudetools doctor")
         try:
-            if self._app is not None and file_id(self._app.settings.database_file) != self._file_id:
+            if self._app is not None and place_of(self._app.settings) != self._place:
                 # Moved away or put back from elsewhere: what is written to the old file now would be lost.
                 self._app.close()
                 self._app, self._token_ends = None, 0.0
@@ -171,7 +176,7 @@ class Door:
             raise self._failure.with_traceback(None)
         try:
             settings = self.settings()
-            self._file_id = file_id(settings.database_file)
+            self._place = place_of(settings)
             return self._build(settings)
         except Exception as error:
             self._failure, self._tried = error, time.monotonic()

@@ -19,7 +19,11 @@ PRIVATE_DIRECTORY = 0o700
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One installation.  `home` is the data directory (0700); everything of it lies below."""
+    """One installation.  `home` is the data directory (0700); everything of it lies below.
+
+    `database` is a file name below it, or the URL of a MariaDB without a password; `hooks_account`
+    the database account that hooks read with ("" where they use the same).
+    """
 
     home: Path
     vault_id: str = ""
@@ -30,6 +34,12 @@ class Settings:
     person_name: str = ""
     tier: Tier = "embedded"
     database: str = "claudetools.db"
+    hooks_account: str = ""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is a file of this machine."""
+        return "://" not in self.database
 
     @property
     def settings_file(self) -> Path:
@@ -43,8 +53,18 @@ class Settings:
 
     @property
     def database_file(self) -> Path:
-        """The embedded database."""
-        return self.home / self.database
+        """The embedded database, where there is one."""
+        return self.home / (self.database if self.is_embedded else "claudetools.db")
+
+    @property
+    def database_password_file(self) -> Path:
+        """The password of this installation's account on a database server."""
+        return self.home / "keys" / "database.password"
+
+    @property
+    def hooks_password_file(self) -> Path:
+        """The password of the account that hooks read with."""
+        return self.home / "keys" / "hooks.password"
 
     @property
     def root_key_file(self) -> Path:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, String, column, literal, select, table
 
 from storage.engine import as_bytes
 from storage.guard import Guard
-from storage.schema import MIN_READER, MIN_WRITER, SCHEMA_VERSION, client_keys, compatibility, key_slots, vault
+from storage.schema import MIN_READER, MIN_WRITER, client_keys, compatibility, key_slots, vault
 
 SUBJECT = "client_key"
 
@@ -47,10 +47,19 @@ def read_slots(connection: Connection) -> list[Slot]:
     return [Slot(r["slot_id"], r["kind"], r["label"], as_bytes(r["wrapped"]), r["created_us"]) for r in rows]
 
 
-def read_compatibility(connection: Connection) -> tuple[int, int]:
-    """The oldest program that may read, and the oldest that may write, this database."""
-    row = connection.execute(select(compatibility.c.min_reader, compatibility.c.min_writer)).first()
-    return (SCHEMA_VERSION, SCHEMA_VERSION) if row is None else (row[0], row[1])
+def read_compatibility(connection: Connection) -> tuple[int, int, str]:
+    """The oldest program that may read this database, the oldest that may write it, and its revision."""
+    row = connection.execute(
+        select(_VERSION.c.version_num, compatibility.c.min_reader, compatibility.c.min_writer).select_from(
+            _VERSION.outerjoin(compatibility, literal(True))
+        )
+    ).first()
+    if row is None:
+        return 0, 0, ""
+    return row.min_reader or 0, row.min_writer or 0, row.version_num
+
+
+_VERSION = table("alembic_version", column("version_num", String))
 
 
 class Keys:

@@ -27,6 +27,8 @@ from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 2
 """What this program writes; compared with min_reader and min_writer of the database."""
+REVISION = "0003"
+"""The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
 

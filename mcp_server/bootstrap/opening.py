@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from domain.errors import Broken, Conflict, Unavailable
 from mcp_server.config import Settings, read_private
 from mcp_server.keyring import KEY_BYTES, Keyring, open_root
+from storage.address import Address, parse_address
 from storage.engine import open_engine
 from storage.keys import Slot, read_compatibility, read_slots, read_vault_id
-from storage.schema import SCHEMA_VERSION
+from storage.schema import REVISION, SCHEMA_VERSION
 from storage.transaction import begin
 
 RECOVER = "claudetools keys recover"
 
 
+def address_of(settings: Settings) -> Address:
+    """Where the database of this installation is.  Raises Invalid for a URL that is none."""
+    address = parse_address(settings.database, base=str(settings.home))
+    if not address.is_mariadb or not settings.database_password_file.exists():
+        return address
+    return address.changed(password_file=str(settings.database_password_file))
+
+
+def hooks_address_of(settings: Settings) -> Address:
+    """The same by the account that hooks read with."""
+    address = address_of(settings)
+    if not settings.hooks_account:
+        return address
+    return address.changed(user=settings.hooks_account, password_file=str(settings.hooks_password_file))
+
+
 def open_vault(settings: Settings) -> Engine:
     """The database of this installation, checked for its version.  Raises Unavailable, Conflict."""
-    if not settings.database_file.exists():
+    if settings.is_embedded and not settings.database_file.exists():
         raise Unavailable(f"the database file is missing: {settings.database_file}", hint="./setup.sh")
-    engine = open_engine(settings.database_file)
+    engine = open_engine(address_of(settings))
     try:
         with begin(engine, write=False) as transaction:
-            min_reader, min_writer = read_compatibility(transaction.connection)
+            check_version(transaction.connection)
     except BaseException:
         engine.dispose()
         raise
+    return engine
+
+
+def check_version(connection: Connection) -> None:
+    """Raises Conflict where this program is too old for the database, or the database for this program."""
+    min_reader, min_writer, revision = read_compatibility(connection)
     if max(min_reader, min_writer) > SCHEMA_VERSION:
-        engine.dispose()
         raise Conflict(
             f"the database needs a newer program (schema {max(min_reader, min_writer)}; "
             f"this one knows {SCHEMA_VERSION})",
             hint="git pull && ./setup.sh",
         )
-    return engine
+    if revision < REVISION:
+        raise Conflict(
+            f"the database was made by an older program (at {revision or 'its beginning'}; this one needs {REVISION})",
+            hint="claudetools upgrade",
+        )
 
 
 def read_vault(engine: Engine) -> tuple[str, list[Slot]]:
