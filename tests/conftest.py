@@ -10,6 +10,7 @@ import pytest
 from tests.kit.install_client import ClientMissing, find_client
 from tests.kit.laptop import Laptop, copy_laptop
 from tests.kit.mariadb import MariaDB, MariaDBMissing
+from tests.kit.stores import Databases, OnMariaDB, OnSQLite, dropped_after
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,19 @@ def mariadb() -> Iterator[MariaDB]:
     except MariaDBMissing as missing:
         told = str(missing)
     pytest.fail(told, pytrace=False)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def database(request: pytest.FixtureRequest) -> Databases:
+    """Where vaults lie.  Whatever asks for it, and whatever is made with it, runs once on each."""
+    return OnSQLite() if request.param == "sqlite" else OnMariaDB(request.getfixturevalue("mariadb"))
+
+
+@pytest.fixture(autouse=True)
+def _dropped() -> Iterator[None]:
+    """The databases that a test made end with it."""
+    with dropped_after():
+        yield
 
 
 @pytest.fixture(scope="session")

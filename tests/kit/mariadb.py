@@ -47,7 +47,7 @@ class MariaDBMissing(Exception):
 
 @dataclass
 class Template:
-    """A database that is copied: what makes its tables, and which of them hold rows."""
+    """A database that is copied: the statements that make a copy of it, as it is when they run."""
 
     name: str
     statements: list[str] = field(default_factory=list)
@@ -238,7 +238,7 @@ class MariaDB:
 
             for table, kind in ask("SHOW FULL TABLES"):
                 made.append(ask(f"SHOW CREATE {'VIEW' if kind == 'VIEW' else 'TABLE'} `{table}`")[0][1])
-                if kind != "VIEW" and ask(f"SELECT 1 FROM `{table}` LIMIT 1"):
+                if kind != "VIEW":
                     filled.append(f"INSERT INTO `{table}` SELECT * FROM `{database}`.`{table}`")
             after += [ask(f"SHOW CREATE TRIGGER `{row[0]}`")[0][2] for row in ask("SHOW TRIGGERS")]
         rights = []

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
 from domain.credentials import Head, SealedVersion
 from domain.errors import Broken, Conflict
 from storage.credentials import Credentials
-from storage.engine import open_engine
 from storage.guard import Guard
 from storage.keys import Keys
 from storage.migrations import upgrade
@@ -38,13 +37,10 @@ FULL = dataclasses.replace(
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[Connection]:
-    (tmp_path / "db").touch()
-    engine = open_engine(tmp_path / "db")
+def connection(engine: Engine) -> Iterator[Connection]:
     upgrade(engine)
     with begin(engine, write=True) as transaction:
         yield transaction.connection
-    engine.dispose()
 
 
 @pytest.fixture
@@ -119,7 +115,7 @@ def test_a_sealed_field_comes_with_all_that_opens_it(store: Credentials, connect
 
 def test_a_version_number_is_used_once(store: Credentials):
     store.add_version("cr_one", 1, version(password=b"a"), 5, exposed=False)
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(IntegrityError):
         store.add_version("cr_one", 1, version(password=b"b"), 5, exposed=False)
 
 
@@ -127,6 +123,4 @@ def test_a_version_is_marked_exposed_once_and_keeps_the_first_time(store: Creden
     store.add_version("cr_one", 1, version(password=b"a"), 5, exposed=False)
     for now in (7, 9):
         store.mark_exposed("cr_one", 1, now)
-    from sqlalchemy import text
-
     assert connection.execute(text("SELECT exposed_us FROM credential_versions")).scalars().all() == [7]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine
 
 from domain.errors import Broken
 from domain.framing import frame_row
-from storage.engine import open_engine
 from storage.guard import Guard
 from storage.migrations import upgrade
 from storage.schema import audit_entries, machines
@@ -26,16 +24,8 @@ def mac(table: str, values: Mapping[str, object]) -> bytes:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    (tmp_path / "db").touch()
-    made = open_engine(tmp_path / "db")
-    upgrade(made)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
+    upgrade(engine)
     with begin(engine, write=True) as transaction:
         yield transaction.connection
 
