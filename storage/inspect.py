@@ -16,6 +16,7 @@ from storage.schema import (
     client_keys,
     credential_versions,
     credentials,
+    invitations,
     machines,
     persons,
     sealed_fields,
@@ -28,6 +29,7 @@ GUARDED: tuple[tuple[Table, str, str], ...] = (
     (persons, "person", "person_id"),
     (agents, "agent", "agent_id"),
     (client_keys, "client_key", "client_key_id"),
+    (invitations, "invitation", "invitation_id"),
     (credentials, "credential", "credential_id"),
 )
 """Each guarded table, what the audit log calls its rows, and its key column."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
+    from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
     from mcp_server.work import Work
@@ -38,6 +39,7 @@ class App:
     registry: Registry
     audit: AuditLog
     identity: Identity
+    machines: Machines
     incidents: Incidents
     context: Context
     capture: Capture
@@ -94,13 +96,15 @@ def assemble(
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
+    from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
-    from mcp_server.work import HeadNotes, Work, now_us
+    from mcp_server.work import HeadNotes, Work
+    from storage.engine import clock_of
 
     machine = machine_actor(settings)
     notes = HeadNotes(settings.heads_dir)
-    work = Work(engine, keyring, notes, settings.machine_id, clock or now_us)
+    work = Work(engine, keyring, notes, settings.machine_id, clock or clock_of(engine))
     redaction = Redaction(work, keyring, machine)
     registry = Registry(work, keyring, redaction)
     capture = Capture(settings, work, redaction, machine)
@@ -115,6 +119,7 @@ def assemble(
         registry=registry,
         audit=AuditLog(work, redaction),
         identity=Identity(work, keyring, settings, machine),
+        machines=Machines(work, keyring, machine),
         incidents=Incidents(work, redaction),
         context=Context(settings, work, redaction, drain=capture.drain_for),
         capture=capture,

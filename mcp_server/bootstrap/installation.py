@@ -1,4 +1,4 @@
-"""Makes an installation: data directory, keys, database, vault, machine, person, agent.
+"""Makes an installation: data directory, keys, database, vault, machine, person, agent; or joins the vault that is there.
 
 Every step looks first whether it was done, so that a second run changes nothing and a run that
 was cut off goes on where it stopped.  The root key is unusable until its recovery slot exists:
@@ -7,21 +7,31 @@ the recovery key is delivered before the vault's row is written.
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from domain.actors import SCOPES, Actor, Subject
-from domain.errors import Broken, Conflict, Invalid
+from domain.errors import Broken, Invalid
 from domain.identity import Machine, Person, check_password_form, hash_secret
 from domain.ids import new_id
 from domain.plain import Plain
-from mcp_server.bootstrap import App, assemble, build, machine_actor
-from mcp_server.bootstrap.opening import open_slot
+from mcp_server.bootstrap import App, assemble, build, joining, machine_actor
+from mcp_server.bootstrap.database import choose, prepare
+from mcp_server.bootstrap.hooks_settings import write_hooks_settings
+from mcp_server.bootstrap.opening import address_of, open_slot
+from mcp_server.bootstrap.slots import file_slot, recovery_slot
+from mcp_server.bootstrap.wanted import (
+    DEFAULT_AGENT,
+    Deliver,
+    Invitation,
+    Report,
+    Step,
+    Wanted,
+)
 from mcp_server.config import (
     Settings,
     data_directory,
@@ -38,55 +48,29 @@ from mcp_server.keyring import (
     new_keyring,
     new_slot_key,
 )
-from mcp_server.work import now_us
-from storage.engine import open_engine
+from storage.engine import clock_of
 from storage.guard import Guard
 from storage.keys import Keys, Slot, read_slots, read_vault_id
-from storage.migrations import current_revision, head_revision, known, upgrade
 from storage.transaction import begin
 
-DEFAULT_AGENT = "claude-code"
 MAX_NAME = 64
+_VAULT = "vault with file and recovery key slots"
+_RECOVER = "claudetools keys recover"
 
-Deliver = Callable[[Plain], None]
-"""Gives the recovery key to the person and returns once it is kept.  Raises to stop the setup."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a new installation is to be called, and how its one-time secrets are handled.
-
-    `password` is asked for, and `deliver` is called, only where a vault or person is made.
-    """
-
-    home: Path | None = None
-    person: str = "owner"
-    machine: str = ""
-    agent: str = DEFAULT_AGENT
-    password: Callable[[], Plain] | None = None
-    deliver: Deliver | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step: what it is about, and whether it changed (or would change) anything."""
-
-    text: str
-    changed: bool
-
-
-Report = Callable[[Step], None]
+__all__ = ["DEFAULT_AGENT", "Deliver", "Report", "Step", "Wanted", "create", "plan", "write_hooks_settings"]
 
 
 def plan(wanted: Wanted) -> list[Step]:
-    """What `create` would do.  Changes nothing."""
+    """What `create` would do.  Changes nothing, and asks no server."""
     home = data_directory(wanted.home)
-    settings = _settings_if_any(home)
-    database = settings.database_file if settings else home / "claudetools.db"
+    found = _settings_if_any(home)
+    settings = choose(found or Settings(home=home), wanted)
+    person = wanted.user if wanted.person is None else wanted.person
+    there = bool(found and found.vault_id) if not settings.is_embedded else settings.database_file.exists()
     return [
         Step(f"data directory {home}", not home.is_dir()),
-        Step(f"database {database}", not database.exists()),
-        Step(f"vault, person {wanted.person} and agent {wanted.agent}", settings is None),
+        Step(f"database {address_of(settings).place}", not there),
+        Step(f"vault, person {person} and agent {wanted.agent}", not (found and found.vault_id)),
         Step(f"root key file {home / 'keys' / 'root.key'}", not (home / "keys" / "root.key").exists()),
     ]
 
@@ -94,18 +78,24 @@ def plan(wanted: Wanted) -> list[Step]:
 def create(wanted: Wanted, report: Report) -> Settings:
     """Makes what is missing, telling each step.  Returns the settings of the installation.
 
-    Raises Invalid where something is there already that does not fit, for example a database
-    whose root key is gone (`claudetools keys recover`).
+    In a database that holds a vault already, this machine joins it.  Raises Invalid where something is there that does
+    not fit, for example a database whose root key is gone (`claudetools keys recover`).
     """
     home = data_directory(wanted.home)
-    settings = _settings_if_any(home) or Settings(home=home)
+    settings = choose(_settings_if_any(home) or Settings(home=home), wanted)
+    opened = _opened(settings, wanted)
+    if opened is not None:
+        settings = choose(settings, replace(wanted, database=opened.invitation.letter.address))
     new = [place for place in settings.directories() if not place.is_dir()]
     for place in settings.directories():
         make_private_directory(place)
     report(Step(f"data directory {home}", bool(new)))
     settings = _with_machine(settings, wanted)
-    report(Step(f"database {settings.database_file}", _upgrade(settings)))
-    settings = _make_vault(settings, wanted, report)
+    settings, engine = prepare(settings, wanted, report, opened.enclosed if opened else None)
+    try:
+        settings = _make_vault(settings, engine, wanted, report, opened)
+    finally:
+        engine.dispose()
     _finish(settings, wanted, report)
     settings = load_settings(home)
     report(Step(f"settings {settings.settings_file}", write_hooks_settings(settings)))
@@ -116,15 +106,20 @@ def _settings_if_any(home: Path) -> Settings | None:
     return load_settings(home) if (home / "settings.json").exists() else None
 
 
+def _opened(settings: Settings, wanted: Wanted) -> joining.Opened | None:
+    """The invitation that was brought along, opened before anything is written; None for a machine that is in already."""
+    if wanted.entry is None or not wanted.invited or (settings.vault_id and settings.root_key_file.exists()):
+        return None
+    entry = wanted.entry()
+    return joining.open_invitation(entry) if isinstance(entry, Invitation) else None
+
+
 def _with_machine(settings: Settings, wanted: Wanted) -> Settings:
     """Names this machine and makes its audit key, and keeps both before anything needs them."""
     if settings.machine_id and settings.machine_key_file.exists():
         return settings
     if settings.machine_id:
-        raise Invalid(
-            f"this machine's audit key is missing: {settings.machine_key_file}",
-            hint="claudetools keys recover",
-        )
+        raise Invalid(f"this machine's audit key is missing: {settings.machine_key_file}", hint=_RECOVER)
     settings = replace(
         settings,
         machine_id=new_id("ma"),
@@ -135,49 +130,71 @@ def _with_machine(settings: Settings, wanted: Wanted) -> Settings:
     return settings
 
 
-def _upgrade(settings: Settings) -> bool:
-    fresh = not settings.database_file.exists()
-    # Made private before SQLite opens it: its journal files take the same mode.
-    settings.database_file.touch(mode=0o600)
-    engine = open_engine(settings.database_file)
-    try:
-        with begin(engine, write=False) as transaction:
-            before = current_revision(transaction.connection)
-        if before == head_revision():
-            return fresh
-        if not known(before):
-            raise Conflict(
-                f"the database was made by a newer program: {settings.database_file}", hint="git pull && ./setup.sh"
+def _make_vault(
+    settings: Settings, engine: Engine, wanted: Wanted, report: Report, opened: joining.Opened | None
+) -> Settings:
+    with begin(engine, write=False) as transaction:
+        vault_id = read_vault_id(transaction.connection)
+        slots = read_slots(transaction.connection)
+    if vault_id is not None:
+        return _in_vault(replace(settings, vault_id=vault_id), engine, slots, wanted, report, opened)
+    keyring = _root_in_slots(settings, slots)
+    if keyring is None:
+        settings, keyring = _make_root(settings, engine, wanted.deliver)
+    seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
+    _found_vault(assemble(settings, engine, keyring.with_machine_key(seed)))
+    report(Step(_VAULT, changed=True))
+    return settings
+
+
+def _in_vault(
+    settings: Settings,
+    engine: Engine,
+    slots: list[Slot],
+    wanted: Wanted,
+    report: Report,
+    opened: joining.Opened | None,
+) -> Settings:
+    """This machine in a vault that is there: known to it already, or joining it now."""
+    keyring = None
+    if settings.root_key_file.exists() or settings.is_embedded:
+        slot_key = read_private(settings.root_key_file, "the root key file", _RECOVER)
+        keyring = open_slot(settings.vault_id, slots, slot_key, "file")
+        if keyring is None and settings.is_embedded:
+            raise Broken("the root key file does not open this vault", hint=_RECOVER)
+    if keyring is None:
+        entry = opened.invitation if opened else wanted.entry() if wanted.entry else None
+        if entry is None:
+            raise Invalid(
+                f"{address_of(settings).place} holds a vault already, and this machine is not in it",
+                hint="./setup.sh --invitation-file FILE; without an invitation: --recovery-key-file FILE",
             )
-        upgrade(engine)
-    finally:
-        engine.dispose()
-    return True
-
-
-def _make_vault(settings: Settings, wanted: Wanted, report: Report) -> Settings:
-    engine = open_engine(settings.database_file)
-    try:
-        with begin(engine, write=False) as transaction:
-            vault_id = read_vault_id(transaction.connection)
-            slots = read_slots(transaction.connection)
-        if vault_id is not None:
-            settings = replace(settings, vault_id=vault_id)
-            slot_key = read_private(settings.root_key_file, "the root key file", "claudetools keys recover")
-            if open_slot(vault_id, slots, slot_key, "file") is None:
-                raise Broken("the root key file does not open this vault", hint="claudetools keys recover")
-            save_settings(settings)
-            report(Step("vault with file and recovery key slots", changed=False))
-            return settings
-        keyring = _root_in_slots(settings, slots)
-        if keyring is None:
-            settings, keyring = _make_root(settings, engine, wanted.deliver)
-        seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
-        _found_vault(assemble(settings, engine, keyring.with_machine_key(seed)))
-        report(Step("vault with file and recovery key slots", changed=True))
+        settings = joining.enter(settings, engine, entry, wanted, opened)
+        save_settings(settings)
+        report(Step(f"machine {settings.machine_name}, joined as {settings.person_name}", changed=True))
         return settings
-    finally:
-        engine.dispose()
+    save_settings(settings)
+    joined = joining.go_on(settings, engine, keyring, wanted)
+    if joined is not None:
+        settings = replace(settings, person_name=joined.name)
+        save_settings(settings)
+        report(Step(f"machine {settings.machine_name}, joined as {joined.name}", changed=True))
+        return settings
+    report(Step(_VAULT, _own_slot(settings, engine, keyring, slots)))
+    return settings
+
+
+def _own_slot(settings: Settings, engine: Engine, keyring: Keyring, slots: list[Slot]) -> bool:
+    """Gives this machine a slot under its own name, where its key opens an older one without.  False where it has one."""
+    if any(slot.kind == "file" and slot.label == settings.machine_id for slot in slots):
+        return False
+    seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
+    key = read_private(settings.root_key_file, "the root key file", _RECOVER)
+    app = assemble(settings, engine, keyring.with_machine_key(seed))
+    with app.work.audited(app.machine, "key.slot", Subject("vault", settings.vault_id, "vault"), kind="file") as unit:
+        unit.keys.put_slot(file_slot(keyring, key, settings.machine_id, unit.now_us))
+        unit.keys.drop_slots("file")
+    return True
 
 
 def _root_in_slots(settings: Settings, slots: list[Slot]) -> Keyring | None:
@@ -200,10 +217,11 @@ def _make_root(settings: Settings, engine: Engine, deliver: Deliver | None) -> t
     file_key, recovery_key = new_slot_key(), new_slot_key()
     deliver(Plain(format_recovery_key(recovery_key)))
     write_private(settings.root_key_file, file_key)
+    now_us = clock_of(engine)()
     with begin(engine, write=True) as transaction:
         keys = Keys(transaction.connection, Guard(transaction.connection, keyring.mac))
-        for kind, key in (("file", file_key), ("recovery", recovery_key)):
-            keys.put_slot(new_slot(keyring, key, kind, now_us()))
+        keys.put_slot(file_slot(keyring, file_key, settings.machine_id, now_us))
+        keys.put_slot(recovery_slot(keyring, recovery_key, now_us))
         transaction.commit()
     save_settings(settings)
     return settings, keyring
@@ -246,12 +264,6 @@ def add_machine(app: App) -> None:
         )
 
 
-def new_slot(keyring: Keyring, key: bytes, kind: str, now_us: int) -> Slot:
-    """A key slot of this kind, opened by `key`."""
-    slot_id = new_id("sl")
-    return Slot(slot_id, kind, kind, keyring.wrap_root(key, slot_id, kind), now_us)
-
-
 def _finish(settings: Settings, wanted: Wanted, report: Report) -> None:
     app = build(settings)
     try:
@@ -260,7 +272,7 @@ def _finish(settings: Settings, wanted: Wanted, report: Report) -> None:
         if names:
             person_name = settings.person_name or names[0]
         else:
-            person_name = wanted.person
+            person_name = wanted.user if wanted.person is None else wanted.person
             _add_person(app, person_name, wanted.password)
         report(Step(f"person {person_name}", not names))
         settings = replace(settings, person_name=person_name)
@@ -326,30 +338,3 @@ def keep_agent(app: App, settings: Settings, name: str) -> Settings:
     write_private(settings.agent_secret_file, secret.expose())
     save_settings(settings)
     return settings
-
-
-def write_hooks_settings(settings: Settings) -> bool:
-    """Writes the flat file that hooks read.  False where it says the same already."""
-    app = build(settings)
-    try:
-        with app.work.reading(None) as unit:
-            person = unit.identity.person(settings.person_name)
-    finally:
-        app.close()
-    said = {
-        "home": str(settings.home),
-        "database": str(settings.database_file),
-        "machine_id": settings.machine_id,
-        "machine_name": settings.machine_name,
-        "agent_id": settings.agent_id,
-        "owner_id": person.person_id if person else "",
-        "owner_name": settings.person_name,
-        "deadline_ms": 800,
-        "block_characters": 4000,
-    }
-    text = json.dumps(said, indent=2, sort_keys=True) + "\n"
-    file = settings.hooks_settings_file
-    if file.exists() and file.read_text(encoding="utf-8") == text:
-        return False
-    write_private(file, text)
-    return True

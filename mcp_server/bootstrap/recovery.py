@@ -11,17 +11,11 @@ from domain.actors import Subject
 from domain.errors import Broken, Denied, Invalid
 from domain.ids import new_id
 from mcp_server.bootstrap import App, assemble
-from mcp_server.bootstrap.installation import (
-    DEFAULT_AGENT,
-    Report,
-    Step,
-    add_machine,
-    keep_agent,
-    new_slot,
-    person_actor,
-    write_hooks_settings,
-)
+from mcp_server.bootstrap.hooks_settings import write_hooks_settings
+from mcp_server.bootstrap.installation import add_machine, keep_agent, person_actor
 from mcp_server.bootstrap.opening import open_slot, open_vault, read_vault
+from mcp_server.bootstrap.slots import file_slot
+from mcp_server.bootstrap.wanted import DEFAULT_AGENT, Report, Step
 from mcp_server.config import (
     Settings,
     load_settings,
@@ -56,6 +50,7 @@ def recover(home: Path | None, recovery_key: str, report: Report) -> Settings:
             make_private_directory(place)
         new_machine = not _is_own_key(settings, engine, keyring)
         seed = new_slot_key() if new_machine else settings.machine_key_file.read_bytes()
+        before = settings.machine_id
         if new_machine:
             settings = replace(settings, machine_id=new_id("ma"), agent_id="")
             # The name first: a new key under the old machine's name would sign what cannot be verified.
@@ -67,7 +62,10 @@ def recover(home: Path | None, recovery_key: str, report: Report) -> Settings:
         # The file first: a slot whose file was never written would lock the machine out.
         write_private(settings.root_key_file, file_key)
         with app.work.audited(app.machine, "key.slot", Subject("vault", vault_id, "vault"), kind="file") as unit:
-            unit.keys.put_slot(new_slot(app.keyring, file_key, "file", unit.now_us))
+            # The file that was lost opens nothing any more, whatever its slot was called.
+            for label in {before, *(["file"] if settings.is_embedded else [])}:
+                unit.keys.drop_slots(label)
+            unit.keys.put_slot(file_slot(app.keyring, file_key, settings.machine_id, unit.now_us))
         report(Step(f"root key file {settings.root_key_file}", changed=True))
         report(Step(f"machine {settings.machine_name}", new_machine))
         lost_agent = not settings.agent_id or not settings.agent_secret_file.exists()

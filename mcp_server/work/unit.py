@@ -17,6 +17,7 @@ from storage.guard import Guard, Mac
 from storage.identity import Identity
 from storage.incidents import Incidents
 from storage.inspect import guarded_rows, sealed_rows
+from storage.invitations import Invitations
 from storage.keys import Keys
 from storage.registry import Registry
 
@@ -65,6 +66,11 @@ class Unit(RecordingUnit):
     def identity(self) -> Identity:
         """Machines, persons, agents."""
         return Identity(self._connection, self._guard)
+
+    @cached_property
+    def invitations(self) -> Invitations:
+        """Invitations for machines."""
+        return Invitations(self._connection, self._guard)
 
     @cached_property
     def registry(self) -> Registry:

@@ -1,0 +1,165 @@
+"""The database of an installation: reached, brought to this program's revision, and left with an account of few rights."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from domain.errors import Conflict, Invalid
+from domain.plain import Plain
+from mcp_server.bootstrap import accounts
+from mcp_server.bootstrap.opening import address_of
+from mcp_server.bootstrap.reaching import reach
+from mcp_server.bootstrap.wanted import Report, Step, Wanted
+from mcp_server.config import Settings, save_settings, write_private
+from storage.address import Address, parse_address
+from storage.engine import open_engine
+from storage.keys import read_vault_id
+from storage.migrations import current_revision, head_revision, known, upgrade
+from storage.transaction import begin
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from domain.invitations import Enclosed
+
+
+def choose(settings: Settings, wanted: Wanted) -> Settings:
+    """The settings with the database that was asked for.
+
+    Raises Conflict where this installation has its vault in another one already.
+    """
+    if not wanted.database:
+        return settings
+    asked, now = parse_address(wanted.database, base=str(settings.home)), address_of(settings)
+    if (asked.kind, asked.place) == (now.kind, now.place):
+        return settings
+    if settings.vault_id or (settings.is_embedded and settings.database_file.exists()):
+        raise Conflict(
+            f"this installation has its vault in {now.place} already",
+            hint=f"claudetools move --to {asked.url}",
+        )
+    if not asked.is_mariadb:
+        raise Invalid("--database takes the URL of a MariaDB", hint="--database mariadb+pymysql://USER@HOST/DATABASE")
+    return replace(settings, database=asked.url, tier="direct")
+
+
+def prepare(
+    settings: Settings, wanted: Wanted, report: Report, enclosed: Enclosed | None = None
+) -> tuple[Settings, Engine]:
+    """The database, reached, with its tables and accounts.  Raises Invalid, Unavailable, Conflict.
+
+    On an empty database the account of the URL makes tables and accounts, and is not kept where they could be made.
+    """
+    if settings.is_embedded:
+        changed = make_file(settings)
+        report(Step(f"database {settings.database_file}", changed))
+        return settings, open_engine(address_of(settings))
+    settings = replace(settings, tier="direct")
+    kept = address_of(settings)
+    if enclosed is not None:
+        kept = kept.changed(password=enclosed.password.expose(), password_file="")
+    address = kept if kept.password_file else reach(kept, wanted.database_password, wanted.ask_database_password)
+    engine = open_engine(address)
+    try:
+        fresh = is_empty(engine)
+        changed = bring_up(engine, address)
+        report(Step(f"database {address.place}", changed))
+        if enclosed is not None:
+            settings = keep_accounts(
+                settings, address, enclosed.password, enclosed.hooks_account, enclosed.hooks_password
+            )
+        elif not kept.password_file:
+            settings = _with_accounts(settings, address, wanted, report, fresh=fresh or not has_vault(engine))
+            engine.dispose()
+            engine = open_engine(address_of(settings))
+    except BaseException:
+        engine.dispose()
+        raise
+    return settings, engine
+
+
+def make_file(settings: Settings) -> bool:
+    """Makes the embedded file, or brings it to this program's revision.  False where there was nothing to do."""
+    fresh = not settings.database_file.exists()
+    # Made private before SQLite opens it: its journal files take the same mode.
+    settings.database_file.touch(mode=0o600)
+    address = address_of(settings)
+    engine = open_engine(address)
+    try:
+        return bring_up(engine, address) or fresh
+    finally:
+        engine.dispose()
+
+
+def revision_of(engine: Engine) -> str:
+    """The revision that a database is at; "" for an empty one."""
+    with begin(engine, write=False) as transaction:
+        return current_revision(transaction.connection)
+
+
+def is_empty(engine: Engine) -> bool:
+    """Whether nothing was made in this database yet."""
+    return not revision_of(engine)
+
+
+def has_vault(engine: Engine) -> bool:
+    """Whether a vault was founded in this database, which has its tables."""
+    with begin(engine, write=False) as transaction:
+        return read_vault_id(transaction.connection) is not None
+
+
+def bring_up(engine: Engine, address: Address) -> bool:
+    """Brings a database to this program's revision.  False where it is there.
+
+    An empty one, or one without a vault, is made; another is upgraded where it is an embedded file.  Raises Conflict where
+    a newer program made it, or where an upgrade needs the owner's account and a backup first.
+    """
+    before = revision_of(engine)
+    if before == head_revision():
+        return False
+    if not known(before):
+        raise Conflict(f"the database was made by a newer program: {address.place}", hint="git pull && ./setup.sh")
+    if before and address.is_mariadb and has_vault(engine):
+        raise Conflict(
+            f"the database was made by an older program: {address.place}", hint="claudetools upgrade --owner ACCOUNT"
+        )
+    upgrade(engine)
+    return True
+
+
+def _with_accounts(settings: Settings, address: Address, wanted: Wanted, report: Report, *, fresh: bool) -> Settings:
+    """New accounts for a new vault; the given one, kept, for a vault whose machines use the accounts already."""
+    given = Plain(address.password)
+    if fresh and wanted.database_accounts:
+        try:
+            made, password, hooks_password = accounts.make(address)
+        except accounts.Refused:
+            note = f"{address.user} may not make accounts: `claudetools database accounts` prints what the administrator runs"
+            report(Step(f"database account {address.user}, with all its rights", changed=True, note=note))
+            return keep_accounts(settings, address, given, "", Plain(""))
+        application = address.changed(user=made.application, password=password.expose())
+        with suppress(Invalid):
+            reach(application, password, None)
+            settings = keep_accounts(settings, application, password, made.hooks, hooks_password)
+            report(Step(f"database accounts {made.application} and {made.hooks}", changed=True))
+            return settings
+        note = f"{made.application} was made and is not let in from here; {address.user} is used"
+        report(Step(f"database account {address.user}, with all its rights", changed=True, note=note))
+    return keep_accounts(settings, address, given, "", Plain(""))
+
+
+def keep_accounts(
+    settings: Settings, address: Address, password: Plain, hooks_account: str, hooks_password: Plain
+) -> Settings:
+    """Writes down with which accounts this machine works: passwords into files of their own, then the settings."""
+    if password:
+        write_private(settings.database_password_file, password.expose() + "\n")
+    else:
+        settings.database_password_file.unlink(missing_ok=True)
+    if hooks_account:
+        write_private(settings.hooks_password_file, hooks_password.expose() + "\n")
+    settings = replace(settings, database=address.url, hooks_account=hooks_account, tier="direct")
+    save_settings(settings)
+    return settings
