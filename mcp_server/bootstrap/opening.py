@@ -12,6 +12,7 @@ from storage.engine import open_engine
 from storage.keys import Slot, read_compatibility, read_slots, read_vault_id
 from storage.schema import REVISION, SCHEMA_VERSION
 from storage.transaction import begin
+from storage.transfer import NO_PROGRAM, read_notice
 
 RECOVER = "claudetools keys recover"
 
@@ -49,6 +50,8 @@ def open_vault(settings: Settings) -> Engine:
 def check_version(connection: Connection) -> None:
     """Raises Conflict where this program is too old for the database, or the database for this program."""
     min_reader, min_writer, revision = read_compatibility(connection)
+    if min_reader >= NO_PROGRAM:
+        raise _on_its_way(connection)
     if max(min_reader, min_writer) > SCHEMA_VERSION:
         raise Conflict(
             f"the database needs a newer program (schema {max(min_reader, min_writer)}; "
@@ -60,6 +63,26 @@ def check_version(connection: Connection) -> None:
             f"the database was made by an older program (at {revision or 'its beginning'}; this one needs {REVISION})",
             hint="claudetools upgrade",
         )
+
+
+def _on_its_way(connection: Connection) -> Conflict:
+    """Why a database that rows are arriving in, or whose vault has moved away, is none to work with."""
+    notice = read_notice(connection)
+    if notice is None or notice.state == "arriving":
+        return Conflict(
+            "a vault is on its way into this database and has not arrived: a restore or a move was cut off, or still runs",
+            hint="run it again: claudetools backup restore, or claudetools move",
+        )
+    done = "has moved" if notice.state == "moved" else "is being moved"
+    return Conflict(
+        f"this vault {done} to {printable(notice.place)}",
+        hint="where it was moved from: claudetools move; elsewhere, ask for an invitation: claudetools machine invite",
+    )
+
+
+def printable(place: str) -> str:
+    """A place as a notice names it, which anybody with rights on the database can write."""
+    return "".join(letter if letter.isprintable() else "?" for letter in place)[:300]
 
 
 def read_vault(engine: Engine) -> tuple[str, list[Slot]]:

@@ -29,6 +29,7 @@ COMMANDS = (
     "sync",
     "agent",
     "keys",
+    "backup",
     "plugin",
     "mcp",
     "demo",

@@ -103,12 +103,15 @@ class AuditLog:
         more = make_cursor(items[-1].at_us, items[-1].entry) if len(rows) > limit else ""
         return Page(items, more)
 
-    def verify(self) -> Verdict:
-        """Checks every chain, signature, column and guarded row.  Needs no actor: it reads, and shows no value."""
-        with self._work.reading(None) as unit:
-            return self._verify(unit)
+    def verify(self, notes: Mapping[str, tuple[int, bytes]] | None = None) -> Verdict:
+        """Checks every chain, signature, column and guarded row.  Needs no actor: it reads, and shows no value.
 
-    def _verify(self, unit: Unit) -> Verdict:
+        `notes` is how far the chains are known to have come; this machine's own notes where it is not given.
+        """
+        with self._work.reading(None) as unit:
+            return self._verify(unit, dict(self._work.notes.read() if notes is None else notes))
+
+    def _verify(self, unit: Unit, noted: dict[str, tuple[int, bytes]]) -> Verdict:
         findings: list[Finding] = []
         keys: dict[str, bytes | None] = {}
 
@@ -138,7 +141,6 @@ class AuditLog:
                 findings += check.follow(stored.link, stored.columns)
         for chain_id, number in orphans.items():
             findings.append(Finding("missing", f"chain {chain_id}", f"its opening is gone; {number} entries"))
-        noted = self._work.notes.read()
         for chain_id, check in checks.items():
             findings += check.end(noted.pop(chain_id, None))
         for chain_id, (seq, _) in noted.items():

@@ -39,8 +39,8 @@ def current_revision(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
-def upgrade(engine: Engine) -> None:
-    """Brings a database to this program's revision.  Raises Unavailable where it cannot.
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Brings a database to this program's revision, or to an earlier one.  Raises Unavailable where it cannot.
 
     On MariaDB each step of a revision is final by itself and may be repeated; one program at a time
     does this.
@@ -54,7 +54,7 @@ def upgrade(engine: Engine) -> None:
                 raise Unavailable("another machine is upgrading this database", hint="try again in a minute")
         try:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             transaction.commit()
         finally:
             if is_mariadb(connection) and not connection.invalidated:
