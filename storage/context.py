@@ -378,6 +378,28 @@ class Context:
             _INDEX_ON_SERVER if self._on_server else _INDEX, {"number": number, "words": " ".join(_tokens(terms))}
         )
 
+    def clear_index(self) -> None:
+        """Empties the full-text index."""
+        self._connection.execute(text("DELETE FROM context_terms"))
+
+    def index_again(self, after: int, most: int) -> int:
+        """Writes the index of the next records above a number, into which nothing was written since it was emptied.
+
+        Returns the number to go on from; 0 at the end.
+        """
+        rows = self._connection.execute(
+            select(context_records.c.number, context_records.c.terms)
+            .where(context_records.c.number > after, context_records.c.state == "active")
+            .order_by(context_records.c.number)
+            .limit(most)
+        ).all()
+        if rows:
+            self._connection.execute(
+                _INDEX_ON_SERVER if self._on_server else _INDEX,
+                [{"number": row.number, "words": " ".join(_tokens(row.terms))} for row in rows],
+            )
+        return int(rows[-1].number) if len(rows) == most else 0
+
     def _unindex(self, number: int) -> None:
         key = "number" if self._on_server else "rowid"
         self._connection.execute(
