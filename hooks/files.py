@@ -133,6 +133,14 @@ def log_trouble(home: str, where: str, error: BaseException) -> None:
         return
 
 
+def tell_trouble(home: str, line: str) -> None:
+    """Leave a line of ours for the person at the next session's start.  Never raises."""
+    try:
+        write_private(os.path.join(home, "log", TROUBLE_FILE), line)
+    except OSError:
+        return
+
+
 def take_trouble(home: str) -> str:
     """What was last noted and not told yet, as one line; telling it once removes it."""
     path = os.path.join(home, "log", TROUBLE_FILE)

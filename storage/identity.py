@@ -15,6 +15,11 @@ from storage.guard import Guard
 from storage.schema import agents, machines, persons
 
 
+def read_machine_state(connection: Connection, machine_id: str) -> str:
+    """A machine's state as it stands, unchecked, for telling why its key opens nothing; "" where it is not known."""
+    return connection.execute(select(machines.c.state).where(machines.c.machine_id == machine_id)).scalar() or ""
+
+
 class Identity:
     """Who there is, in one unit of work.  Every single read checks MAC and revision."""
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
 
-from domain.errors import Broken, Conflict, Unavailable
+from domain.errors import Broken, Conflict, Denied, Unavailable
 from mcp_server.config import Settings, read_private
 from mcp_server.keyring import KEY_BYTES, Keyring, open_root
 from storage.address import Address, parse_address
 from storage.engine import open_engine
+from storage.identity import read_machine_state
 from storage.keys import Slot, read_compatibility, read_slots, read_vault_id
 from storage.schema import REVISION, SCHEMA_VERSION
 from storage.transaction import begin
 from storage.transfer import NO_PROGRAM, read_notice
 
 RECOVER = "claudetools keys recover"
+REVOKED = "this machine was revoked"
+INVITE = "have an invitation made on another machine (claudetools machine invite), then ./setup.sh --invitation-file FILE"
 
 
 def address_of(settings: Settings) -> Address:
@@ -98,13 +101,17 @@ def read_vault(engine: Engine) -> tuple[str, list[Slot]]:
 def open_keyring(settings: Settings, engine: Engine) -> Keyring:
     """The keyring of this machine.
 
-    Raises Invalid for a key file that is missing or open to others, Broken for one that does
-    not belong to this vault.
+    Raises Invalid for a key file that is missing or open to others, Denied for a machine that was
+    revoked, Broken for a key file that does not belong to this vault.
     """
     vault_id, slots = read_vault(engine)
     slot_key = read_private(settings.root_key_file, "the root key file", RECOVER)
     keyring = open_slot(vault_id, slots, slot_key, "file")
     if keyring is None:
+        with begin(engine, write=False) as transaction:
+            state = read_machine_state(transaction.connection, settings.machine_id)
+        if state == "revoked":  # its slot was taken out with it
+            raise Denied(REVOKED, hint=INVITE)
         raise Broken("the root key file does not open this vault", hint=RECOVER)
     seed = read_private(settings.machine_key_file, "this machine's audit key", RECOVER)
     if len(seed) != KEY_BYTES:

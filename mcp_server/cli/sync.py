@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from domain.errors import Unavailable
+from domain.errors import Denied, Unavailable
+from hooks import spool
+from hooks.files import tell_trouble
 from mcp_server.answers import exit_code
 from mcp_server.cli import person, show
+from mcp_server.config import data_directory
 
 app = typer.Typer(add_completion=False)
 
@@ -19,9 +22,15 @@ def sync(
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something goes wrong.")] = False,
     json: show.Json = False,
 ) -> None:
-    """Capture what sessions left to be captured.  Exit code 75 where something still waits; needs no login."""
-    with person.vault() as vault:
-        outcome = vault.capture.drain()
+    """Capture what sessions left to be captured.  Exit code 75 where something still waits, 4 where this machine was revoked."""
+    try:
+        with person.vault() as vault:
+            outcome = vault.capture.drain()
+    except Denied as refused:
+        waiting = sum(1 for _ in spool.pending(str(data_directory())))
+        told = f"{refused.message}: what its sessions leave is kept here and not sent ({waiting} so far)"
+        tell_trouble(str(data_directory()), told)
+        raise Denied(told, hint=refused.hint, entry=refused.entry) from None
     numbers = {
         "captured": outcome.captured,
         "unchanged": outcome.unchanged,

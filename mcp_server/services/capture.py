@@ -21,14 +21,14 @@ from domain import text as analyser
 from domain.actors import Actor
 from domain.context import SESSION, ContextRecord
 from domain.digest import PROVENANCE, condense, digest
-from domain.errors import Unavailable
+from domain.errors import Denied, Unavailable
 from domain.facts import gather
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.striking import Strike, strike_all, strike_transcript
 from domain.transcript import Transcript
 from hooks import shelf, spool
-from hooks.files import log_trouble, now_us, read_object, write_object
+from hooks.files import log_trouble, now_us, read_object, tell_trouble, write_object
 from hooks.project import identify, is_default_branch
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction
@@ -77,7 +77,7 @@ class Capture:
         """Capture every session whose note waits (of one project, where it is named).
 
         Waits up to `wait` seconds for another process that drains.  Raises Unavailable where the
-        database is away: then the notes stay.
+        database is away, Denied where this machine was revoked: then the notes stay.
         """
         with self._alone(wait) as alone:
             if not alone:
@@ -155,6 +155,8 @@ class Capture:
     def _drain_quietly(self, project: str, wait: float, done: threading.Event) -> None:
         try:
             self.drain(project=project, wait=wait)
+        except Denied as refused:
+            tell_trouble(self._home, refused.message)
         except Exception as error:  # noqa: BLE001 - the note stays; a later drain tells what is wrong
             log_trouble(self._home, "drain", error)
         finally:
@@ -200,7 +202,7 @@ class Capture:
     def _one(self, note: spool.Note, troubles: list[str]) -> str:
         try:
             outcome = self._capture(note)
-        except Unavailable:
+        except (Unavailable, Denied):  # the database is away, or this machine was shut out: its notes stay
             raise
         except Exception as error:  # noqa: BLE001 - one note must not keep the others waiting
             self._failures[note.path] += 1
