@@ -83,6 +83,8 @@ class Line(Connection):
 
     def _send(self, text: bytes, unbuffered: bool) -> int:
         fresh, self.fresh = self.fresh, False
+        if fresh and self._sock is None:
+            self._again()  # the last unit lost it, and could not reach the server
         idle = time.monotonic() - self.heard > PROVEN_S
         if fresh and idle and not text.startswith(_FIRST):
             self._prove()  # what writes must not be sent twice
