@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
 from domain.drafts import Draft
@@ -25,8 +22,7 @@ def keep(vault: Vault, value: str = VALUE) -> None:
 
 def dump(vault: Vault) -> str:
     """The whole database as text."""
-    with closing(sqlite3.connect(vault.home / "claudetools.db")) as database:
-        return "\n".join(database.iterdump())
+    return repr(vault.dump(without=()))
 
 
 @pytest.mark.parametrize("act", ["describe", "update", "rotate", "delete", "reveal"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from domain.plain import Plain
 from mcp_server.bootstrap.installation import Wanted, create, write_hooks_settings
 from mcp_server.cli import entrance, presence
 from mcp_server.config import load_settings
+from tests.kit.stores import Databases, copy_home
 
 PASSWORD = "correct horse battery staple"
 PERSON = "ann"
@@ -50,7 +50,7 @@ Run = Callable[..., Said]
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> Path:
     """A vault with one person, one agent, and the recovery key in a file; made once."""
     place = tmp_path_factory.mktemp("installed")
     home = place / "home"
@@ -60,7 +60,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / "recovery.txt").chmod(0o600)
 
     wanted = Wanted(home=home, person=PERSON, machine="desk", password=lambda: Plain(PASSWORD), deliver=keep)
-    create(wanted, lambda _step: None)
+    database.prepare(home)
+    database.settle(create(wanted, lambda _step: None))
     return place
 
 
@@ -68,7 +69,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(installed: Path, tmp_path: Path) -> Path:
     """A vault of this test's own."""
     place = tmp_path / "home"
-    shutil.copytree(installed / "home", place)
+    copy_home(installed / "home", place)
     write_hooks_settings(load_settings(place))
     return place
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
+from tests.kit.stores import store_of
 
 
 def states(run: Run) -> dict[str, str]:
@@ -30,7 +29,18 @@ def test_a_fresh_installation_is_well(well: Run) -> None:
     found = states(well)
     assert "problem" not in found.values()
     assert found["tier"] == "note"
-    for name in ("python", "packages", "data", "root key", "machine key", "database", "agent", "audit log", "hooks", "spool"):
+    for name in (
+        "python",
+        "packages",
+        "data",
+        "root key",
+        "machine key",
+        "database",
+        "agent",
+        "audit log",
+        "hooks",
+        "spool",
+    ):
         assert found[name] == "ok", name
 
 
@@ -57,7 +67,7 @@ def test_a_missing_key_a_missing_database_and_a_missing_secret_are_named(well: R
     (home / "keys" / "root.key").unlink()
     found = states(well)
     assert (found["root key"], found["database"]) == ("problem", "problem")
-    (home / "claudetools.db").unlink()
+    store_of(home).remove()
     assert states(well)["database"] == "problem"
 
 
@@ -68,10 +78,16 @@ def test_an_open_data_directory_is_a_problem(well: Run, home: Path) -> None:
     assert f"chmod 700 {home}" in said.out
 
 
-def test_a_database_of_a_newer_program_is_refused_by_every_command(person: Run, home: Path, password_file: Path) -> None:
-    with closing(sqlite3.connect(home / "claudetools.db")) as database, database:
-        database.execute("UPDATE compatibility SET min_reader = 99, min_writer = 99")
-    for arguments in (("credential", "list"), ("audit", "verify"), ("login", "--password-file", str(password_file)), ("sync",)):
+def test_a_database_of_a_newer_program_is_refused_by_every_command(
+    person: Run, home: Path, password_file: Path
+) -> None:
+    store_of(home).sql("UPDATE compatibility SET min_reader = 99, min_writer = 99")
+    for arguments in (
+        ("credential", "list"),
+        ("audit", "verify"),
+        ("login", "--password-file", str(password_file)),
+        ("sync",),
+    ):
         said = person(*arguments)
         assert said.code == 6, arguments
         assert "newer program" in said.err
@@ -86,10 +102,7 @@ def test_a_revoked_agent_is_told(person: Run) -> None:
 
 def test_a_changed_entry_is_told_by_doctor_and_by_verify(person: Run, home: Path) -> None:
     person("credential", "add", "Gitea", "--generate", "--username", "x")
-    with closing(sqlite3.connect(home / "claudetools.db")) as database, database:
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            database.execute(f'DROP TRIGGER "{name}"')
-        database.execute("UPDATE audit_entries SET purpose = 'a lie' WHERE action = 'credential.create'")
+    store_of(home).sql("UPDATE audit_entries SET purpose = 'a lie' WHERE action = 'credential.create'")
     said = person("audit", "verify")
     assert said.code == 8
     assert "modified" in said.out

@@ -50,7 +50,15 @@ class Template:
     """A database that is copied: the statements that make a copy of it, as it is when they run."""
 
     name: str
-    statements: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
+    triggers: list[str] = field(default_factory=list)
+    rights: list[str] = field(default_factory=list)
+
+    @property
+    def statements(self) -> list[str]:
+        """All of them, in their order."""
+        return ["SET foreign_key_checks = 0", *self.tables, *self.rows, *self.triggers, *self.rights]
 
 
 class MariaDB:
@@ -71,7 +79,7 @@ class MariaDB:
         self.port = free_port()
         self.passwords = {"root": secrets.token_urlsafe(12), OWNER: secrets.token_urlsafe(12)}
         self._tls = tls is not None
-        self._room_mb = room_mb
+        self.room_mb = room_mb
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._names = 0
@@ -229,7 +237,7 @@ class MariaDB:
 
     def template(self, database: str) -> Template:
         """Reads what a copy of a database needs."""
-        made, filled, after = ["SET foreign_key_checks = 0"], [], ["SET foreign_key_checks = 1"]
+        made = Template(database)
         with closing(self.connect(database)) as connection, connection.cursor() as cursor:
 
             def ask(sql: str) -> list[Row]:
@@ -237,19 +245,20 @@ class MariaDB:
                 return list(cursor.fetchall())
 
             for table, kind in ask("SHOW FULL TABLES"):
-                made.append(ask(f"SHOW CREATE {'VIEW' if kind == 'VIEW' else 'TABLE'} `{table}`")[0][1])
+                made.tables.append(ask(f"SHOW CREATE {'VIEW' if kind == 'VIEW' else 'TABLE'} `{table}`")[0][1])
                 if kind != "VIEW":
-                    filled.append(f"INSERT INTO `{table}` SELECT * FROM `{database}`.`{table}`")
-            after += [ask(f"SHOW CREATE TRIGGER `{row[0]}`")[0][2] for row in ask("SHOW TRIGGERS")]
-        rights = []
+                    made.rows.append(f"INSERT INTO `{table}` SELECT * FROM `{database}`.`{table}`")
+            made.triggers += [ask(f"SHOW CREATE TRIGGER `{row[0]}`")[0][2] for row in ask("SHOW TRIGGERS")]
         for table in ("db", "tables_priv", "columns_priv"):
             columns = [row[0] for row in self.query(f"SHOW COLUMNS FROM mysql.{table}")]
             read = ", ".join("DATABASE()" if column == "Db" else column for column in columns)
             if self.query(f"SELECT 1 FROM mysql.{table} WHERE Db = %s", [database]):
-                rights.append(f"INSERT INTO mysql.{table} SELECT {read} FROM mysql.{table} WHERE Db = '{database}'")
-        if rights:
-            rights.append("FLUSH PRIVILEGES")
-        return Template(database, [*made, *filled, *after, *rights])
+                made.rights.append(
+                    f"INSERT INTO mysql.{table} SELECT {read} FROM mysql.{table} WHERE Db = '{database}'"
+                )
+        if made.rights:
+            made.rights.append("FLUSH PRIVILEGES")
+        return made
 
     def clone(self, template: Template) -> str:
         """A copy of a database: its tables, rows, triggers, and the rights that were given on it."""
@@ -287,7 +296,7 @@ class MariaDB:
         shutil.copy(certificate.key_file, self.place / "key.pem")
 
     def _command(self) -> list[str]:
-        size = f":max:{self._room_mb}M" if self._room_mb else ""
+        size = f":max:{self.room_mb}M" if self.room_mb else ""
         command = [
             self.program,
             "--no-defaults",

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import pymysql
 
+from mcp_server.config import Settings
 from tests.kit.mariadb import OWNER, MariaDB, Template
 
 FILE = "claudetools.db"
@@ -54,13 +55,19 @@ class Store(Protocol):
         """Everything it keeps."""
 
     def keep(self) -> object:
-        """A copy of the whole database, for `put_back`.  Nobody has it open."""
+        """A copy of the whole database, for `put_back`."""
 
     def put_back(self, kept: Any) -> None:
         """Makes it what it was."""
 
     def remove(self) -> None:
-        """Loses it.  Nobody has it open."""
+        """Loses it, under whoever has it open."""
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+
+    def spoil(self) -> None:
+        """Leaves something in its place that is no vault."""
 
     def stalled(self) -> Any:
         """Somebody else has begun to write, and does not end: a context."""
@@ -80,22 +87,27 @@ def store_of(home: Path) -> Store:
     return MariaDBStore(_servers[int(where.rpartition(":")[2])], name)
 
 
-def copy_home(source: Path, target: Path) -> Path:
-    """A copy of an installation that nobody has open, with a database of its own."""
+def copy_home(source: Path, target: Path, server: MariaDB | None = None) -> Path:
+    """A copy of an installation that nobody has open, with a database of its own, if need be on another server."""
     shutil.copytree(source, target, symlinks=True)
-    settings = target / "settings.json"
-    if settings.exists():
-        store = store_of(source)
-        if isinstance(store, MariaDBStore):
-            move_to(target, store.server, store.name, store.copy())
+    if (target / "settings.json").exists():
+        copy_database(store_of(source), target, server)
     return target
 
 
-def move_to(home: Path, server: MariaDB, old: str, new: str) -> None:
-    """Tells an installation that its database has another name."""
+def copy_database(store: Store, home: Path, server: MariaDB | None = None) -> None:
+    """Copies a database for a copy of its installation, and lets that one's settings speak of it."""
+    if not isinstance(store, MariaDBStore):
+        return
+    server = server or store.server
+    name = store.copy() if server is store.server else store.copy_to(server)
     for file in (home / "settings.json", home / "hooks.json"):
         if file.exists():
-            file.write_text(file.read_text().replace(old, new))
+            said = file.read_text().replace(store.name, name)
+            file.write_text(said.replace(str(store.server.port), str(server.port)))
+    if server is not store.server:
+        known(server)
+        keep_password(home, server.passwords[OWNER])
 
 
 def known(server: MariaDB) -> None:
@@ -127,6 +139,10 @@ class OnSQLite:
         """What the installation's settings are to say; nothing needs to be there."""
         return FILE
 
+    def settle(self, settings: Settings) -> Settings:
+        """The settings of an installation that was just made."""
+        return settings
+
 
 class OnMariaDB:
     """New installations have a database on one server."""
@@ -146,6 +162,10 @@ class OnMariaDB:
             settings.write_text(json.dumps({"version": 1, "database": url}))
             settings.chmod(0o600)
         return url
+
+    def settle(self, settings: Settings) -> Settings:
+        """The settings of an installation that was just made."""
+        return settings
 
     def make(self) -> str:
         """An empty database that is dropped after the test; gives its name."""
@@ -216,7 +236,8 @@ class SQLiteStore:
         return b"\n".join(file.read_bytes() for file in self._files())
 
     def keep(self) -> object:
-        return self.file.read_bytes()
+        with closing(sqlite3.connect(self.file)) as connection:
+            return connection.serialize()
 
     def put_back(self, kept: Any) -> None:
         self.remove()
@@ -226,6 +247,13 @@ class SQLiteStore:
     def remove(self) -> None:
         for file in self._files():
             file.unlink()
+
+    def exists(self) -> bool:
+        return self.file.exists()
+
+    def spoil(self) -> None:
+        self.remove()
+        self.file.write_bytes(b"not a database" * 200)
 
     @contextmanager
     def stalled(self) -> Iterator[None]:
@@ -311,7 +339,7 @@ class MariaDBStore:
 
     def put_back(self, kept: Any) -> None:
         template = self.server.template(kept)
-        self.server.drop(self.name)
+        self.server.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
         self.server.execute(f"CREATE DATABASE `{self.name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
         self.server.run(template.statements, database=self.name)
 
@@ -323,8 +351,25 @@ class MariaDBStore:
         _copies.append((self.server, name))
         return name
 
+    def copy_to(self, server: MariaDB) -> str:
+        """A copy on another server, without rights; gives its name."""
+        template, other = self.server.template(self.name), MariaDBStore(server, server.database())
+        server.run(["SET foreign_key_checks = 0", *template.tables], database=other.name)
+        for table in self.tables():
+            other.put(table, *self.rows(table))
+        for trigger in template.triggers:  # their words hold semicolons or none; one at a time is safe
+            server.execute(trigger, database=other.name)
+        return other.name
+
     def remove(self) -> None:
-        self.server.drop(self.name)
+        self.server.execute(f"DROP DATABASE `{self.name}`")
+
+    def exists(self) -> bool:
+        return bool(self.server.query("SHOW DATABASES LIKE %s", [self.name]))
+
+    def spoil(self) -> None:
+        for table in self.tables():
+            self._run(f"DROP TABLE {table}")
 
     @contextmanager
     def stalled(self) -> Iterator[None]:

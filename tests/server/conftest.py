@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from domain.plain import Plain
 from mcp_server.bootstrap import App, build
 from mcp_server.bootstrap.installation import Wanted, create, person_actor
 from mcp_server.config import load_settings
+from tests.kit.stores import Databases, copy_home
 
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -160,7 +160,7 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> Path:
     """A vault with one person and one agent, made once."""
     home = tmp_path_factory.mktemp("installed") / "home"
     wanted = Wanted(
@@ -170,7 +170,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         password=lambda: Plain(PASSWORD),
         deliver=lambda _key: None,
     )
-    create(wanted, lambda _step: None)
+    database.prepare(home)
+    database.settle(create(wanted, lambda _step: None))
     return home
 
 
@@ -178,7 +179,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(installed: Path, tmp_path: Path) -> Path:
     """A vault of this test's own."""
     place = tmp_path / "home"
-    shutil.copytree(installed, place)
+    copy_home(installed, place)
     return place
 
 

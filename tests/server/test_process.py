@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from mcp.client.stdio import StdioServerParameters
 from domain.actors import Actor
 from mcp_server.bootstrap import App, build
 from mcp_server.config import load_settings
+from tests.kit.stores import store_of
 
 CANARY = "Tr0ub4dor-canary-5f21"
 
@@ -94,14 +94,15 @@ def test_nothing_of_a_value_is_on_stderr_in_log_files_or_in_any_answer_but_its_r
     for place in ("log", "spool", "shelf", "seen"):
         for file in (home / place).rglob("*"):
             assert CANARY.encode() not in file.read_bytes(), file
-    assert CANARY.encode() not in (home / "claudetools.db").read_bytes()
+    assert CANARY.encode() not in store_of(home).contents()
     assert wire.errors == b""
     assert CANARY.encode() not in b"".join(line for line in wire.lines if b'"result"' in line or b'"method"' in line)
 
 
 def test_a_server_without_its_database_says_so_and_recovers_when_it_is_back(open_wire, home: Path) -> None:
-    database, away = home / "claudetools.db", home / "away.db"
-    database.rename(away)
+    store = store_of(home)
+    kept = store.keep()
+    store.remove()
     wire = open_wire(home)
     said = wire.call("status")["structuredContent"]
     assert not said["ok"]
@@ -109,8 +110,8 @@ def test_a_server_without_its_database_says_so_and_recovers_when_it_is_back(open
     assert said["problems"][0]["hint"]
     assert error_of(wire.call("credential_search"))["code"] == "unavailable"
     assert wire.call("prompt_context", prompt="what about the backups?")["content"][0]["text"] == "{}"
-    assert not database.exists()
-    away.rename(database)
+    assert not store.exists()
+    store.put_back(kept)
     for _ in range(500):
         if wire.call("status")["structuredContent"]["ok"]:
             break
@@ -122,14 +123,12 @@ def test_a_server_without_its_database_says_so_and_recovers_when_it_is_back(open
 def test_a_database_that_is_moved_away_under_a_running_server_is_missed_and_found_again(open_wire, home: Path) -> None:
     wire = open_wire(home)
     make(wire, "first")
-    for suffix in ("", "-wal", "-shm"):
-        file = home / f"claudetools.db{suffix}"
-        if file.exists():
-            file.rename(home / f"away.db{suffix}")
+    store = store_of(home)
+    kept = store.keep()
+    store.remove()
     refused = error_of(wire.call("credential_create", type="password", service_name="second", generate=True))
     assert refused["code"] == "unavailable"
-    for file in home.glob("away.db*"):
-        file.rename(home / file.name.replace("away.db", "claudetools.db"))
+    store.put_back(kept)
     found: dict = {}
     for _ in range(500):
         found = wire.call("credential_search")
@@ -147,8 +146,8 @@ def test_a_database_that_is_moved_away_under_a_running_server_is_missed_and_foun
         (lambda home: (home / "keys" / "root.key").unlink(), "invalid"),
         (lambda home: (home / "keys" / "root.key").chmod(0o644), "invalid"),
         (lambda home: (home / "keys" / "root.key").write_bytes(bytes(32)), "integrity"),
-        (lambda home: (home / "claudetools.db").write_bytes(b"not a database" * 200), "unavailable"),
-        (lambda home: newer(home / "claudetools.db"), "conflict"),
+        (lambda home: store_of(home).spoil(), "unavailable"),
+        (lambda home: store_of(home).sql("UPDATE compatibility SET min_reader = 999, min_writer = 999"), "conflict"),
         (shutil.rmtree, "invalid"),
     ],
     ids=["not set up", "no key", "open key", "wrong key", "no database file", "newer database", "nothing there"],
@@ -164,24 +163,13 @@ def test_a_broken_installation_is_told_with_the_next_command(open_wire, home: Pa
     assert wire.errors == b""
 
 
-def newer(database: Path) -> None:
-    with sqlite3.connect(database) as connection:
-        columns = [row[1] for row in connection.execute("pragma table_info(compatibility)")]
-        assert "min_reader" in columns
-        connection.execute("update compatibility set min_reader = 999, min_writer = 999")
-    connection.close()
-
-
 def test_a_database_that_is_locked_answers_unavailable_in_time_and_recovers(open_wire, home: Path) -> None:
     wire = open_wire(home)
     reference = make(wire)
-    other = sqlite3.connect(home / "claudetools.db", isolation_level=None)
-    other.execute("begin immediate")
-    refused = error_of(wire.call("credential_reveal", reference=reference, purpose="to test"))
-    assert refused["code"] == "unavailable"
-    assert refused["retryable"]
-    other.execute("rollback")
-    other.close()
+    with store_of(home).stalled():
+        refused = error_of(wire.call("credential_reveal", reference=reference, purpose="to test"))
+        assert refused["code"] == "unavailable"
+        assert refused["retryable"]
     assert "value" in wire.call("credential_reveal", reference=reference, purpose="to test")["structuredContent"]
     assert wire.hang_up() == 0
 

@@ -14,6 +14,7 @@ import pytest
 from hooks import shelf, spool
 from hooks.project import identify
 from mcp_server.bootstrap import App
+from tests.kit.stores import Databases
 from tests.strongroom.vault import Template, Vault, copy_home, make_template
 
 
@@ -151,9 +152,9 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def installation(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> Template:
     """The installation that every place of these tests is a copy of."""
-    return make_template(tmp_path_factory.mktemp("services") / "home")
+    return make_template(tmp_path_factory.mktemp("services") / "home", database)
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def test_no_vault_value_reaches_a_record_and_its_reference_does(place: Any, form
     assert "{{credential:" in row["digest"]
     assert made.description.reference.rpartition("/")[2] in row["digest"]
     assert sum(json.loads(row["struck"]).values()) > 0
+    assert form(VALUE).encode() not in place.vault.store.contents()
     for entry in Path(place.home).rglob("*"):
         if entry.is_file() and not entry.name.startswith("claudetools.db"):
             assert form(VALUE).encode() not in entry.read_bytes(), entry
@@ -217,13 +218,14 @@ def test_a_transcript_that_is_a_pipe_is_not_waited_for(place: Any):
 def test_while_the_database_is_away_the_notes_stay(place: Any):
     session = place.session().work()
     session.note()
-    file = place.vault.file
+    store = place.vault.store
     place.app.engine.dispose()
-    file.rename(f"{file}.away")
+    kept = store.keep()
+    store.remove()
     with pytest.raises(Unavailable):
         place.app.capture.drain()
     assert spool.is_waiting(place.home)
-    Path(f"{file}.away").rename(file)
+    store.put_back(kept)
     assert place.app.capture.drain().captured == 1
 
 

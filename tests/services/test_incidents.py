@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from domain.plain import Plain
 from mcp_server.bootstrap import App, build
 from mcp_server.bootstrap.installation import Wanted, create, person_actor
 from mcp_server.config import load_settings
+from tests.kit.stores import Databases, copy_home, store_of
 
 VALUE = "canary-value-9Qx-of-the-vault"
 CONTAINED = Changes(state="contained", entries=(EntryDraft("blocked the sender", "containment"),))
@@ -43,13 +43,13 @@ class Room:
 
 
 @pytest.fixture(scope="session")
-def furnished_vault(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def furnished_vault(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> Path:
     home = tmp_path_factory.mktemp("incidents") / "home"
+    database.prepare(home)
     wanted = Wanted(
         home=home, person="ann", machine="desk", password=lambda: Plain("long enough words"), deliver=lambda _key: None
     )
-    create(wanted, lambda _step: None)
-    app = build(load_settings(home))
+    app = build(database.settle(create(wanted, lambda _step: None)))
     person = person_actor(app, "ann")
     draft = Draft("password", "Mail", client="ACME", username="eve", values={"password": Plain(VALUE)})
     app.credentials.create(person, draft)
@@ -60,7 +60,7 @@ def furnished_vault(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def room(furnished_vault: Path, tmp_path: Path) -> Iterator[Room]:
     home = tmp_path / "home"
-    shutil.copytree(furnished_vault, home)
+    copy_home(furnished_vault, home)
     app = build(load_settings(home))
     agent = app.identity.actor(app.identity.prove(app.settings.agent_secret_file.read_text()), session_id="session-1")
     yield Room(app, person_actor(app, "ann"), agent, "acme/mail/eve")
@@ -239,6 +239,9 @@ def test_vault_values_never_reach_an_incident(room: Room) -> None:
     room.app.incidents.search(room.person, VALUE)
     assert "{{credential:acme/mail/eve#password}}" in done.whole.incident.root_cause
     room.app.close()
+    kept = store_of(room.app.settings.home).contents()
+    assert VALUE.encode() not in kept
+    assert VALUE.encode().hex().encode() not in kept
     for file in room.app.settings.home.rglob("*"):
         if file.is_file():
             raw = file.read_bytes()

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.stores import Databases
 from tests.strongroom.story import tell
 from tests.strongroom.vault import Clock, Template, Vault, copy_home, make_template
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+def template(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> Template:
     """The installation that every vault of these tests is a copy of."""
-    return make_template(tmp_path_factory.mktemp("strongroom") / "home")
+    return make_template(tmp_path_factory.mktemp("strongroom") / "home", database)
 
 
 @pytest.fixture

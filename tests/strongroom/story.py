@@ -12,6 +12,7 @@ from domain.drafts import Generate
 from domain.plain import Plain
 from mcp_server.bootstrap import build
 from mcp_server.config import load_settings
+from tests.kit.stores import Raw
 from tests.strongroom.vault import Template, Vault
 
 FIRST = "acme/gitea-admin/admin"
@@ -51,10 +52,6 @@ def uses(vault: Vault) -> dict[str, Callable[[], object]]:
     }
 
 
-class Raw(bytes):
-    """Bytes that are to be stored as text."""
-
-
 def damages(column: Column[Any], value: object) -> Iterator[tuple[str, object]]:
     """Other values for a cell: a plausible one, nothing, and values of other types."""
     if isinstance(column.type, Boolean):
@@ -79,13 +76,7 @@ def damages(column: Column[Any], value: object) -> Iterator[tuple[str, object]]:
 
 
 @contextmanager
-def damaged(vault: Vault, table: str, key: dict[str, object], column: str, value: object) -> Iterator[None]:
-    """Changes one cell by SQL, and puts it back."""
-    where = " AND ".join(f'"{name}" = ?' for name in key)
-    (before,) = vault.sql(f'SELECT rowid, "{column}" FROM {table} WHERE {where}', *key.values())
-    mark = "CAST(? AS TEXT)" if isinstance(value, Raw) else "?"
-    vault.sql(f'UPDATE {table} SET "{column}" = {mark} WHERE rowid = ?', value, before[0])
-    try:
-        yield
-    finally:
-        vault.sql(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', before[1], before[0])
+def damaged(vault: Vault, table: str, key: dict[str, object], column: str, value: object) -> Iterator[bool]:
+    """Changes one cell by SQL, and puts it back.  Gives whether the database took it for a change."""
+    with vault.store.damaged(table, key, column, value) as changed:
+        yield changed

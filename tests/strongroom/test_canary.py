@@ -49,9 +49,8 @@ class Told:
 
 
 def assert_nowhere(vault: Vault, told: Told, caplog: pytest.LogCaptureFixture, values: list[str]) -> None:
-    stored = b"\n".join(
-        file.read_bytes() for file in sorted(vault.home.rglob("*")) if file.is_file() and file.parent.name != "keys"
-    )
+    files = [file for file in sorted(vault.home.rglob("*")) if file.is_file() and file.parent.name != "keys"]
+    stored = b"\n".join([*(file.read_bytes() for file in files), vault.store.contents()])
     heard = "\n".join([*told.parts, caplog.text, *(repr(record.args) for record in caplog.records)]).encode()
     for value in values:
         assert_absent(value, stored, "in a stored file")

@@ -6,22 +6,26 @@ import ctypes
 import os
 import resource
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from domain import sealing
 from domain.drafts import Draft, Generate
 from domain.errors import ClaudeToolsError, Unavailable
 from domain.plain import Plain
+from tests.kit.mariadb import MariaDB
+from tests.kit.stores import MariaDBStore
 from tests.strongroom.story import FIRST
-from tests.strongroom.vault import Vault
+from tests.strongroom.vault import Template, Vault, copy_home
 
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+ON_MARIADB = pytest.mark.parametrize("database", ["mariadb"], indirect=True)
 PROMISE = 2.5
 """Seconds within which a caller hears `unavailable`."""
 
@@ -48,13 +52,9 @@ def opened_values(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
-@contextmanager
-def stalled(vault: Vault) -> Iterator[None]:
+def stalled(vault: Vault) -> AbstractContextManager[None]:
     """Another process has begun to write, and does not end."""
-    with closing(sqlite3.connect(vault.file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
+    return vault.store.stalled()
 
 
 @contextmanager
@@ -98,10 +98,27 @@ def notes_into_a_pipe(vault: Vault) -> Iterator[None]:
         kept.rename(notes)
 
 
-HINDRANCES = [stalled, full_disk, notes_in_the_way, notes_into_a_pipe]
+@contextmanager
+def read_only(vault: Vault) -> Iterator[None]:
+    """The server takes no changes."""
+    with server_of(vault).read_only():
+        yield
 
 
-@pytest.mark.parametrize("hindrance", HINDRANCES)
+def server_of(vault: Vault) -> MariaDB:
+    store = vault.store
+    assert isinstance(store, MariaDBStore)
+    return store.server
+
+
+UNWRITABLE = [("sqlite", full_disk), ("mariadb", read_only)]
+HINDRANCES = [
+    *UNWRITABLE,
+    *((on, act) for on in ("sqlite", "mariadb") for act in (stalled, notes_in_the_way, notes_into_a_pipe)),
+]
+
+
+@pytest.mark.parametrize(("database", "hindrance"), HINDRANCES, indirect=["database"])
 def test_a_reveal_whose_entry_cannot_be_kept_opens_nothing_and_says_so_in_time(
     vault: Vault, opened_values: list[str], hindrance
 ):
@@ -136,7 +153,12 @@ ACTS: dict[str, Callable[[Vault], object]] = {
 
 
 @pytest.mark.parametrize(
-    ("act", "hindrance"), [*((act, full_disk) for act in ACTS), ("create", stalled), ("rotate", stalled)]
+    ("database", "act", "hindrance"),
+    [
+        *((on, act, hindrance) for act in ACTS for on, hindrance in UNWRITABLE),
+        *((on, act, stalled) for act in ("create", "rotate") for on in ("sqlite", "mariadb")),
+    ],
+    indirect=["database"],
 )
 def test_an_act_whose_entry_cannot_be_kept_does_not_happen(vault: Vault, act: str, hindrance):
     rows, entries = vault.dump(), len(vault.entries())
@@ -175,9 +197,9 @@ def test_many_callers_at_a_stalled_lock_all_hear_it_in_time(vault: Vault, opened
 
 
 def test_a_short_wait_for_another_writer_is_no_failure(vault: Vault):
-    with closing(sqlite3.connect(vault.file, isolation_level=None, check_same_thread=False)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        timer = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+    with ExitStack() as held:
+        held.enter_context(vault.store.stalled())
+        timer = threading.Timer(0.3, held.pop_all().close)
         timer.start()
         try:
             assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
@@ -232,6 +254,7 @@ def made_readonly(vault: Vault, what: str) -> list[Path]:
     }[what]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("what", ["the file", "the folder", "both"])
 def test_with_a_read_only_database_nothing_is_opened(vault: Vault, opened_values: list[str], what: str):
     vault.close()
@@ -255,6 +278,7 @@ def test_with_a_read_only_database_nothing_is_opened(vault: Vault, opened_values
     assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("damage", ["gone", "empty", "noise", "a directory", "torn"])
 def test_a_database_that_is_none_is_told_as_unavailable(vault: Vault, damage: str):
     vault.close()
@@ -287,3 +311,98 @@ def test_a_table_that_is_gone_is_told_as_unavailable(vault: Vault, opened_values
     with pytest.raises(Unavailable):
         vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
     assert not opened_values
+
+
+@ON_MARIADB
+def test_with_a_read_only_server_nothing_is_opened(vault: Vault, opened_values: list[str]):
+    rows = len(vault.entries())
+    with server_of(vault).read_only(), pytest.raises(Unavailable) as refused:
+        vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in")
+    assert "read-only" in refused.value.message
+    assert not opened_values
+    assert len(vault.entries()) == rows
+    assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
+
+
+@ON_MARIADB
+@pytest.mark.parametrize("damage", ["gone", "empty", "a table less", "no right", "another password"])
+def test_a_database_that_is_not_there_or_not_ours_is_told_as_unavailable(vault: Vault, damage: str):
+    vault.close()
+    store, server = vault.store, server_of(vault)
+    kept, password = store.keep(), vault.app.settings.database_password_file
+    if damage == "gone":
+        store.remove()
+    elif damage == "empty":
+        store.spoil()
+    elif damage == "a table less":
+        store.sql("DROP TABLE compatibility")
+    elif damage == "no right":
+        server.account("nobody")
+        change_settings(vault, "owner@", "nobody@")
+        password.write_text(server.passwords["nobody"])
+    else:
+        password.write_text("another password")
+    with pytest.raises(Unavailable) as refused:
+        open_and_reveal(vault)
+    assert refused.value.hint
+    assert server.passwords["owner"] not in repr(refused.value)
+    store.put_back(kept)
+    if damage == "no right":
+        change_settings(vault, "nobody@", "owner@")
+    password.write_text(server.passwords["owner"])
+    vault.open()
+    assert vault.app.credentials.reveal(vault.agent, FIRST, purpose="log in").value
+
+
+def change_settings(vault: Vault, old: str, new: str) -> None:
+    file = vault.home / "settings.json"
+    file.write_text(file.read_text().replace(old, new))
+
+
+@ON_MARIADB
+@pytest.mark.parametrize("trouble", ["stopped", "frozen", "full"])
+def test_a_server_that_fails_opens_nothing_and_heals(
+    template: Template, tmp_path: Path, opened: Callable[..., Vault], opened_values: list[str], trouble: str
+):
+    """On a server of its own, because the others would miss theirs."""
+    with MariaDB(room_mb=24, durable=True) as server:
+        vault = opened(copy_home(template.home, tmp_path / "home", server))
+        reference = vault.add().description.reference
+        vault.app.credentials.reveal(vault.agent, reference, purpose="log in")
+        opened_values.clear()
+        with TROUBLES[trouble](server):
+            begun = time.monotonic()
+            with pytest.raises(Unavailable) as refused:
+                vault.app.credentials.reveal(vault.agent, reference, purpose="log in")
+            assert time.monotonic() - begun < PROMISE
+            assert refused.value.hint
+        assert not opened_values
+        assert vault.app.credentials.reveal(vault.agent, reference, purpose="log in").value
+        assert vault.app.audit.verify().ok
+        vault.close()
+
+
+@contextmanager
+def stopped(server: MariaDB) -> Iterator[None]:
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def full(server: MariaDB) -> Iterator[None]:
+    name = server.database()
+    server.execute("CREATE TABLE t (b LONGBLOB) ENGINE=InnoDB", database=name)
+    size = 1_000_000
+    while size > 10:  # until not even a small row fits
+        try:
+            server.execute("INSERT INTO t VALUES (REPEAT('x', %s))", [size], database=name)
+        except pymysql.err.OperationalError:
+            size //= 2
+    yield
+    server.stop()
+    server.room_mb = 64  # its administrator has found a larger disk
+    server.start()
+
+
+TROUBLES = {"stopped": stopped, "frozen": lambda server: server.frozen(), "full": full}

@@ -28,8 +28,9 @@ from domain.errors import (
     Unauthenticated,
 )
 from domain.identity import REQUIRED_CLAIMS
+from tests.kit.stores import Databases
 from tests.strongroom.story import FIRST
-from tests.strongroom.vault import PASSWORD, PERSON, Clock, Template, Vault, copy_home
+from tests.strongroom.vault import PASSWORD, PERSON, Clock, Template, Vault, copy_home, make_template
 
 WRONG = "kanarie-8d1f2c"
 
@@ -67,7 +68,7 @@ def test_the_agents_secret_lies_in_a_private_file_and_its_hash_in_the_database(v
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     (row,) = vault.rows("agents")
     assert row["secret_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert vault.secret.encode() not in b"".join(f.read_bytes() for f in vault.home.glob("claudetools.db*"))
+    assert vault.secret.encode() not in vault.store.contents()
 
 
 @pytest.mark.parametrize("secret", ["", WRONG, "cta_", "x" * 100_000, "\x00", "🔑", "cta_ü"])
@@ -250,10 +251,8 @@ def test_what_is_no_token_is_refused_and_not_repeated(vault: Vault, token: str):
     assert not token or token not in refused.value.message + refused.value.hint
 
 
-def test_a_token_of_another_vault_is_refused(vault: Vault, opened: Callable[..., Vault], tmp_path):
-    from tests.strongroom.vault import make_template
-
-    other = make_template(tmp_path / "other")
+def test_a_token_of_another_vault_is_refused(vault: Vault, database: Databases, tmp_path):
+    other = make_template(tmp_path / "other", database)
     with pytest.raises(Unauthenticated):
         vault.app.identity.actor(other.agent_token)
 

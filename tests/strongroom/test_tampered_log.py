@@ -44,10 +44,14 @@ def place(row: dict[str, object]) -> str:
 def test_a_changed_column_of_an_entry_is_told(vault: Vault, column: str):
     row = an_entry(vault)
     key = {"chain_id": row["chain_id"], "seq": row["seq"]}
+    done: list[str] = []
     for what, value in damages(audit_entries.c[column], row[column]):
         if column == "seq" and what in ("one more", "one less"):
             continue  # taken by its neighbours; moving entries has its own tests
-        with damaged(vault, "audit_entries", key, column, value):
+        with damaged(vault, "audit_entries", key, column, value) as changed:
+            if not changed:
+                continue
+            done.append(what)
             told = findings(vault)
             if column == "chain_id":
                 assert ("missing", f"entry {int(row['seq']) + 1} of chain {row['chain_id']}") in told, what
@@ -57,14 +61,19 @@ def test_a_changed_column_of_an_entry_is_told(vault: Vault, column: str):
                 words = {verdict for verdict, where in told if where == place(row)}
                 wanted = {"prev_hash": {"reordered", "modified"}, "signature": {"bad signature"}}
                 assert words & wanted.get(column, {"modified"}), (what, told)
+    assert done
     assert vault.app.audit.verify().ok
 
 
 @pytest.mark.parametrize("column", CHAIN_COLUMNS)
 def test_a_changed_column_of_a_chain_is_told(vault: Vault, column: str):
     row = vault.rows("audit_chains")[0]
+    done: list[str] = []
     for what, value in damages(audit_chains.c[column], row[column]):
-        with damaged(vault, "audit_chains", {"chain_id": row["chain_id"]}, column, value):
+        with damaged(vault, "audit_chains", {"chain_id": row["chain_id"]}, column, value) as changed:
+            if not changed:
+                continue
+            done.append(what)
             told = findings(vault)
             words = {verdict for verdict, where in told if where == f"chain {row['chain_id']}"}
             wanted = {
@@ -74,6 +83,7 @@ def test_a_changed_column_of_a_chain_is_told(vault: Vault, column: str):
                 "signature": {"bad signature"},
             }
             assert words & wanted.get(column, {"modified"}), (what, told)
+    assert done
     assert vault.app.audit.verify().ok
 
 
@@ -146,14 +156,9 @@ def test_an_entry_that_was_copied_behind_the_end_is_told(vault: Vault):
     row = an_entry(vault)
     last = vault.sql("SELECT max(seq) FROM audit_entries WHERE chain_id = ?", row["chain_id"])[0][0]
     copy = row | {"seq": last + 1, "entry_id": row["entry_id"] + "x"}
-    insert(vault, "audit_entries", copy)
+    vault.store.put("audit_entries", copy)
     told = {verdict for verdict, where in findings(vault) if where == place(copy)}
     assert {"modified", "reordered"} <= told
-
-
-def insert(vault: Vault, table: str, row: dict[str, object]) -> None:
-    names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
-    vault.sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", *row.values())
 
 
 def test_a_rewritten_entry_with_a_right_hash_has_no_right_signature(vault: Vault):
@@ -179,14 +184,14 @@ def test_a_chain_signed_by_a_stranger_is_told(vault: Vault):
     machine = vault.app.settings.machine_id
     opening = open_chain("ch_" + "a" * 26, machine, "ag_x", "sh:1", 5, stranger)
     row = {name: getattr(opening, name) for name in CHAIN_COLUMNS} | {"body": opening.body.decode()}
-    insert(vault, "audit_chains", row)
+    vault.store.put("audit_chains", row)
     assert ("bad signature", "chain ch_" + "a" * 26) in findings(vault)
 
 
 def test_a_chain_of_a_machine_that_is_not_enrolled_is_told(vault: Vault):
     opening = open_chain("ch_" + "a" * 26, "ma_unknown", "ag_x", "sh:1", 5, Ed25519PrivateKey.generate())
     row = {name: getattr(opening, name) for name in CHAIN_COLUMNS} | {"body": opening.body.decode()}
-    insert(vault, "audit_chains", row)
+    vault.store.put("audit_chains", row)
     assert ("unknown key", "chain ch_" + "a" * 26) in findings(vault)
 
 

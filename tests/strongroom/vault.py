@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,9 @@ from mcp_server.bootstrap import App, build
 from mcp_server.bootstrap.installation import Step, Wanted, create
 from mcp_server.config import load_settings
 from mcp_server.services.credentials import Changed
+from tests.kit.stores import Databases, SQLiteStore, Store, copy_home, store_of
+
+__all__ = ["PASSWORD", "PERSON", "Clock", "Template", "Vault", "copy_home", "make_template", "quietly", "wanted"]
 
 PERSON = "anna"
 PASSWORD = "correct horse battery"
@@ -48,10 +49,11 @@ class Template:
     person_token: str = field(repr=False)
 
 
-def make_template(home: Path) -> Template:
+def make_template(home: Path, database: Databases) -> Template:
     """Sets an installation up, as `./setup.sh` does."""
     shown: list[str] = []
-    settings = create(wanted(home, shown.append), quietly)
+    database.prepare(home)
+    settings = database.settle(create(wanted(home, shown.append), quietly))
     app = build(settings)
     agent_token = app.identity.prove(settings.agent_secret_file.read_text(), session_id="session-1")
     person_token = app.identity.login(PERSON, PASSWORD)
@@ -105,25 +107,29 @@ class Vault:
         return self.app.settings.agent_secret_file.read_text()
 
     @property
+    def store(self) -> Store:
+        """The database, as its administrator sees it."""
+        return store_of(self.home)
+
+    @property
     def file(self) -> Path:
-        """The database file."""
-        return self.app.settings.database_file
+        """The database file, where it is one."""
+        store = self.store
+        assert isinstance(store, SQLiteStore)
+        return store.file
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """What a database administrator does, past the product."""
-        with closing(sqlite3.connect(self.file, isolation_level=None)) as connection:
-            return connection.execute(statement, values).fetchall()
+        return self.store.sql(statement, *values)
 
-    def rows(self, table: str, order: str = "ORDER BY rowid") -> list[dict[str, Any]]:
+    def rows(self, table: str) -> list[dict[str, Any]]:
         """Every row of a table, in the order in which they were written."""
-        with closing(sqlite3.connect(self.file)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(f"SELECT * FROM {table} {order}")]
+        return self.store.rows(table)
 
     def dump(self, *, without: tuple[str, ...] = ("audit_entries", "audit_chains")) -> dict[str, list[dict[str, Any]]]:
         """All tables with all rows, but for those of the audit log."""
-        names = [n for (n,) in self.sql("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        return {name: self.rows(name, "") for name in names if name not in without}
+        store = self.store
+        return {name: store.rows(name) for name in store.tables() if name not in without}
 
     def entries(self) -> list[dict[str, Any]]:
         """The audit entries in the order in which they were written, each with what its body says."""
@@ -132,12 +138,12 @@ class Vault:
     @contextmanager
     def writes(self) -> Iterator[list[dict[str, Any]]]:
         """Gives, after the block, the entries it wrote; what the machine did by itself is left out."""
-        before = len(self.entries())
+        before = {e["entry_id"] for e in self.entries()}
         new: list[dict[str, Any]] = []
         try:
             yield new
         finally:
-            new += [e for e in self.entries()[before:] if e["action"] != "redaction.load"]
+            new += [e for e in self.entries() if e["entry_id"] not in before and e["action"] != "redaction.load"]
 
     def add(self, kind: str = "password", name: str = "Gitea Admin", **said: Any) -> Changed:
         """A credential made by the person, so that no version is exposed yet."""
@@ -154,9 +160,3 @@ def main_field(kind: str) -> str:
     from domain.credentials import TYPES
 
     return TYPES[kind].main
-
-
-def copy_home(source: Path, target: Path) -> Path:
-    """A copy of an installation that nobody has open."""
-    shutil.copytree(source, target)
-    return target
