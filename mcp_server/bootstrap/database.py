@@ -10,7 +10,7 @@ from domain.errors import Conflict, Invalid
 from domain.plain import Plain
 from mcp_server.bootstrap import accounts
 from mcp_server.bootstrap.opening import address_of
-from mcp_server.bootstrap.reaching import reach
+from mcp_server.bootstrap.reaching import knock, reach
 from mcp_server.bootstrap.wanted import Report, Step, Wanted
 from mcp_server.config import Settings, save_settings, write_private
 from storage.address import Address, parse_address
@@ -22,7 +22,7 @@ from storage.transaction import begin
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from domain.invitations import Enclosed
+    from mcp_server.bootstrap.joining import Opened
 
 
 def choose(settings: Settings, wanted: Wanted) -> Settings:
@@ -46,7 +46,7 @@ def choose(settings: Settings, wanted: Wanted) -> Settings:
 
 
 def prepare(
-    settings: Settings, wanted: Wanted, report: Report, enclosed: Enclosed | None = None
+    settings: Settings, wanted: Wanted, report: Report, opened: Opened | None = None
 ) -> tuple[Settings, Engine]:
     """The database, reached, with its tables and accounts.  Raises Invalid, Unavailable, Conflict.
 
@@ -58,20 +58,25 @@ def prepare(
         return settings, open_engine(address_of(settings))
     settings = replace(settings, tier="direct")
     kept = address_of(settings)
-    if enclosed is not None:
-        kept = kept.changed(password=enclosed.password.expose(), password_file="")
-    address = kept if kept.password_file else reach(kept, wanted.database_password, wanted.ask_database_password)
+    address = kept
+    if opened is not None:
+        address = kept.changed(password=opened.enclosed.password.expose(), password_file="")
+        if address.tls:  # for joining, exactly the server that the invitation was made at
+            address = address.changed(ca="", fingerprint=opened.invitation.letter.fingerprint)
+        knock(address)
+    elif not kept.password_file:
+        address = reach(kept, wanted.database_password, wanted.ask_database_password)
     engine = open_engine(address)
     try:
         fresh = is_empty(engine)
         changed = bring_up(engine, address)
         report(Step(f"database {address.place}", changed))
-        if enclosed is not None:
-            settings = keep_accounts(
-                settings, address, enclosed.password, enclosed.hooks_account, enclosed.hooks_password
-            )
+        if opened is not None:
+            enclosed = opened.enclosed
+            settings = keep_accounts(settings, kept, enclosed.password, enclosed.hooks_account, enclosed.hooks_password)
         elif not kept.password_file:
-            settings = _with_accounts(settings, address, wanted, report, fresh=fresh or not has_vault(engine))
+            make = wanted.database_accounts and (fresh or not has_vault(engine))
+            settings = with_accounts(settings, address, report, make=make)
             engine.dispose()
             engine = open_engine(address_of(settings))
     except BaseException:
@@ -129,10 +134,10 @@ def bring_up(engine: Engine, address: Address) -> bool:
     return True
 
 
-def _with_accounts(settings: Settings, address: Address, wanted: Wanted, report: Report, *, fresh: bool) -> Settings:
+def with_accounts(settings: Settings, address: Address, report: Report, *, make: bool) -> Settings:
     """New accounts for a new vault; the given one, kept, for a vault whose machines use the accounts already."""
     given = Plain(address.password)
-    if fresh and wanted.database_accounts:
+    if make:
         try:
             made, password, hooks_password = accounts.make(address)
         except accounts.Refused:

@@ -23,6 +23,7 @@ from domain.errors import Broken, ClaudeToolsError, Conflict, Invalid
 from mcp_server.bootstrap import App, assemble, build
 from mcp_server.bootstrap.arriving import index, open_place, prepare
 from mcp_server.bootstrap.backup import Checked, Progress, Source, begin, check, events, keyring_for
+from mcp_server.bootstrap.database import with_accounts
 from mcp_server.bootstrap.hooks_settings import write_hooks_settings
 from mcp_server.bootstrap.installation import add_machine, keep_agent
 from mcp_server.bootstrap.opening import address_of
@@ -34,7 +35,6 @@ from mcp_server.config import (
     load_settings,
     make_private_directory,
     save_settings,
-    write_private,
 )
 from mcp_server.keyring import Keyring
 from storage.address import Address
@@ -65,6 +65,8 @@ class Wanted:
     database: Address | None = None
     machine: str = ""
     damaged: bool = False
+    accounts: bool = True
+    """Whether accounts with fewer rights are made for the program and its hooks, where that may be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ def restore(wanted: Wanted, report: Report, tell: Progress) -> Restored:
             report(Step(f"database {address.place}" + (", gone on where it stopped" if went_on else ""), changed=True))
             lost = _verify(settings, place.engine, keyring, damaged=wanted.damaged)
             settings = _named(settings, place.engine, keyring)
+            if address.password:
+                settings = with_accounts(settings, address, report, make=wanted.accounts)
             # The settings first: whoever is cut off here goes on with `keys recover`.
             save_settings(settings)
             lift_notice(place.engine)
@@ -173,11 +177,10 @@ def _settings(settings: Settings | None, home: Path, header: Header, address: Ad
     for folder in made.directories():
         make_private_directory(folder)
     if address.is_mariadb:
-        if address.password:
-            write_private(made.database_password_file, address.password + "\n")
-        made = replace(made, database=address.url, hooks_account="")
-    elif settings is not None and address.path != str(made.database_file):
-        made = replace(made, database=address.path)
+        made = replace(made, database=address.url, tier="direct")
+    else:
+        path = "claudetools.db" if address.path == str(home / "claudetools.db") else address.path
+        made = replace(made, database=path, tier="embedded", hooks_account="")
     name = made.machine_name or machine or gethostname() or "machine"
     return replace(made, vault_id=header.vault_id, machine_name=name[:64])
 
