@@ -54,7 +54,13 @@ class Settings:
         self.home = text_of(said, "home")
         if not os.path.isabs(self.home):
             raise Refused("the settings name no data directory")
-        self.database = text_of(said, "database") or os.path.join(self.home, "claudetools.db")
+        # A path, or a server's address with the name of the file that holds its password.
+        server = said.get("database")
+        self.database: str | dict[str, object] = (
+            server
+            if isinstance(server, dict)
+            else text_of(said, "database") or os.path.join(self.home, "claudetools.db")
+        )
         self.machine_id = text_of(said, "machine_id")
         self.machine_name = text_of(said, "machine_name")
         self.owner_id = text_of(said, "owner_id")

@@ -1,7 +1,8 @@
 """SessionStart: tell the session what earlier ones of its project left.
 
 Reads the newest records from the database in a thread; at the deadline, or where the database
-cannot be read, the shelf's last good block is told instead, dated.  Where a session of this project
+cannot be read, the shelf's last good block is told instead, dated.  The same answer tells what was
+forgotten on other machines, which leaves the shelf, and whether this machine was revoked.  Where a session of this project
 ended a moment ago and is being captured, that is waited for, within the same deadline.  Never an
 error, never a longer wait: what comes late is told with the first prompt, by the server.
 """
@@ -12,26 +13,36 @@ import json
 import os
 import sys
 import threading
+import time
 
-from domain.recall import FENCE, Place, Record, date, newest, pack
+from domain.recall import FENCE, Place, date, newest, pack
 from hooks import project, shelf, spool
 from hooks.event import Event, Settings
 from hooks.files import log_trouble, now_us, take_trouble
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from storage import direct
+
+_SHUT_OUT = (
+    "ClaudeTools: this machine was revoked: it is told nothing, and what its sessions leave is not kept; "
+    "an owner can enroll it again: ./setup.sh"
+)
 _LINES = {"startup": 12, "clear": 12, "compact": 8, "resume": 4, "fork": 4}
 _FRESH = ("startup", "clear")
 _FOR_READING_S = 0.2
 """What is kept of the deadline for reading, after waiting for a capture."""
+_SHORTEST_WAIT_S = 0.05
 _DIGESTS = {"startup": 3, "clear": 3, "compact": 2, "resume": 0, "fork": 0}
 
 
 class _Reading:
-    """What the reading thread found: records, or the error that kept it from reading."""
+    """What the reading thread found, or the error that kept it from reading."""
 
-    __slots__ = ("error", "records")
+    __slots__ = ("error", "found")
 
     def __init__(self) -> None:
-        self.records: list[Record] | None = None
+        self.found: direct.Found | None = None
         self.error: BaseException | None = None
 
 
@@ -39,32 +50,47 @@ def run(event: Event, settings: Settings) -> None:
     """Print the block for a session that starts, resumes, was cleared or compacted.  Raises OSError."""
     if event.agent_id:
         return
+    until = time.monotonic() + settings.deadline_ms / 1000
     place = project.identify(event.folder, settings.machine_id)
     client = project.client_of(settings.home, event.folder, event.session_id)
     reading = _Reading()
-    reader = threading.Thread(target=_read, args=(reading, event, settings, place.project_id, client), daemon=True)
+    asked = (reading, event, settings, place.project_id, client, until)
+    reader = threading.Thread(target=_read, args=asked, daemon=True)
     reader.start()
     seen = _seen(event, settings, place.project_id, client)
-    reader.join(settings.deadline_ms / 1000)
-    if reading.records is None:
-        block = _old(settings, place, reading.error)
-        if reading.error is not None:
-            log_trouble(settings.home, event.name, reading.error)
+    reader.join(max(0.0, until - time.monotonic()))
+    found, message = reading.found, ""
+    if found is None:
+        block, message = _old(event, settings, place, reading.error)
+    elif found.shut_out:
+        block, message = "", _SHUT_OUT
+        shelf.clear_shelves(settings.home)
     else:
-        block = _new(event, settings, place, client, seen, reading.records)
+        if found.now_us:
+            shelf.heard_of_forgotten(settings.home, found.forgotten, found.now_us)
+        block = _new(event, settings, place, client, seen, found)
     trouble = take_trouble(settings.home)
-    if block or trouble:
-        _print(block, trouble and f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}")
+    if trouble and not message:
+        message = f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}"
+    if block or message:
+        _print(block, message)
     shelf.write_seen(settings.home, event.session_id, seen)
 
 
-def _read(reading: _Reading, event: Event, settings: Settings, project_id: str, client: str) -> None:
+def _read(reading: _Reading, event: Event, settings: Settings, project_id: str, client: str, until: float) -> None:
     try:
         if event.source in _FRESH:
-            spool.await_drain(settings.home, project_id, settings.deadline_ms / 1000 - _FOR_READING_S)
+            spool.await_drain(settings.home, project_id, until - time.monotonic() - _FOR_READING_S)
         from storage import direct
 
-        reading.records = direct.newest(settings.database, project=project_id, client=client)
+        reading.found = direct.look(
+            settings.database,
+            project=project_id,
+            client=client,
+            machine_id=settings.machine_id,
+            forgotten_since_us=shelf.forgotten_since(settings.home),
+            wait_s=max(_SHORTEST_WAIT_S, until - time.monotonic()),
+        )
     except BaseException as error:
         reading.error = error
 
@@ -91,18 +117,18 @@ def _new(
     place: project.Project,
     client: str,
     seen: shelf.Seen,
-    records: list[Record],
+    found: direct.Found,
 ) -> str:
     here = Place(project=place.project_id, client=client, branch=place.branch, owner_id=settings.owner_id)
     told = [
         record
-        for record in records
+        for record in found.records
         if (seen.compacted or record.session_id != event.session_id)
         and not seen.has(record.record_id, record.updated_us)
     ]
     source = event.source if event.source in _LINES else "startup"
     block, _ = pack(
-        newest(told, here, now_us()),
+        newest(told, here, found.now_us or now_us()),
         here,
         settings.block_characters,
         name=place.name,
@@ -110,22 +136,29 @@ def _new(
         digests=_DIGESTS[source],
     )
     # Told at the start is one of a dozen; a prompt about it is worth a line of its own, once.
-    seen.add(records, ())
+    seen.add(found.records, ())
     if block and source in ("startup", "clear"):
         shelf.put_on_shelf(settings.home, place.project_id, block)
     return block
 
 
-def _old(settings: Settings, place: project.Project, error: BaseException | None) -> str:
-    """The shelf's block with its date, where the database did not answer."""
+def _old(event: Event, settings: Settings, place: project.Project, error: BaseException | None) -> tuple[str, str]:
+    """The shelf's block with its date, where the database did not answer; and a line for the person."""
+    reason = "did not answer in time"
+    if error is not None:
+        log_trouble(settings.home, event.name, error)
+        reason = str(getattr(error, "reason", "could not be read"))
     block, at_us = shelf.from_shelf(settings.home, place.project_id)
+    message = ""
+    if error is not None or not block:
+        take_trouble(settings.home)
+        message = f"ClaudeTools: the memory's database {reason} ({settings.below('log', 'hooks.log')})"
     if not block:
-        return ""
-    reason = "could not be read" if error is not None else "did not answer in time"
+        return "", message
     notice = f"The memory's database {reason}; this is what was known on {date(at_us)} UTC."
     head, line, rest = block.partition("\n")
     whole = f"{head}{line}{notice}\n{rest}" if head.startswith(f"<{FENCE}") else f"{notice}\n{block}"
-    return whole if len(whole) <= settings.block_characters + len(notice) + 1 else ""
+    return (whole if len(whole) <= settings.block_characters + len(notice) + 1 else ""), message
 
 
 def _print(block: str, message: str) -> None:

@@ -20,6 +20,10 @@ SHELF = "shelf"
 SEEN = "seen"
 _MOST_SEEN = 400
 _KEPT_US = 14 * 86_400_000_000
+FORGOTTEN_FILE = "forgotten.json"
+_OVERLAP_US = 900_000_000
+"""An act that began a while ago may become visible only now; what is told twice does no harm."""
+_NOTED_EVERY_US = 300_000_000
 
 
 class Seen:
@@ -132,17 +136,44 @@ def sessions(home: str) -> Iterator[Seen]:
             yield Seen(said)
 
 
-def take_off_shelves(home: str, record_id: str) -> None:
-    """Remove every kept block that tells of a record.  Never raises."""
+def take_off_shelves(home: str, *record_ids: str) -> None:
+    """Remove every kept block that tells of one of these records.  Never raises."""
+    _clear(home, record_ids)
+
+
+def clear_shelves(home: str) -> None:
+    """Remove every kept block: this machine may not know any more what they tell.  Never raises."""
+    _clear(home, ("",))
+
+
+def _clear(home: str, held: Iterable[str]) -> None:
     folder = os.path.join(home, SHELF)
     try:
         names = os.listdir(folder)
     except OSError:
         return
+    ids = tuple(held)
     for name in names:
         path = os.path.join(folder, name)
-        if record_id in text_of(read_object(path), "text"):
+        block = text_of(read_object(path), "text") if ids else ""
+        if any(record_id in block for record_id in ids):
             try:
                 os.unlink(path)
             except OSError:
                 continue
+
+
+def forgotten_since(home: str) -> int:
+    """From when on to ask which records were forgotten on other machines; 0 where that was never asked."""
+    return max(0, number_of(read_object(os.path.join(home, FORGOTTEN_FILE)), "asked_us") - _OVERLAP_US)
+
+
+def heard_of_forgotten(home: str, record_ids: Iterable[str], asked_us: int) -> None:
+    """Take what was forgotten elsewhere off the shelves, and note up to when (by the database's clock) it is known.
+
+    Raises OSError.
+    """
+    take_off_shelves(home, *record_ids)
+    path = os.path.join(home, FORGOTTEN_FILE)
+    if asked_us - number_of(read_object(path), "asked_us") > _NOTED_EVERY_US:
+        write_object(path, {"asked_us": asked_us})
