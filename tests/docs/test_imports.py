@@ -45,7 +45,8 @@ def ours(names: set[str]) -> set[str]:
 
 
 def strangers(names: set[str]) -> set[str]:
-    return {name for name in names - ours(names) if name.partition(".")[0] not in sys.stdlib_module_names}
+    tops = {name.partition(".")[0] for name in names - ours(names)}
+    return tops - set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "hooks").glob("*.py")), ids=lambda file: file.name)
