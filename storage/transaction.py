@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from domain.errors import ClaudeToolsError, Conflict, Invalid, Unavailable
 from storage.engine import TURN_WAIT_MS, is_mariadb
 
-FENCED = "this vault has moved to another database"
+FENCED = "this vault has moved to another database, or is about to"
 """What the triggers say that `storage.transfer` sets where a vault moved away; we know it again by this."""
 
 _writers: weakref.WeakKeyDictionary[Engine, threading.Lock] = weakref.WeakKeyDictionary()

@@ -121,6 +121,18 @@ def lift_notice(engine: Engine) -> None:
         transaction.commit()
 
 
+def may_close(engine: Engine) -> None:
+    """Makes a table with a trigger and takes it away again.  Raises Unavailable where the account may not."""
+    if not is_mariadb(engine):
+        return
+    with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
+        _transfer.create(transaction.connection, checkfirst=True)
+        transaction.connection.exec_driver_sql(_trigger(engine, "transfer_trial", _transfer.name, "delete"))
+        transaction.connection.exec_driver_sql("DROP TRIGGER transfer_trial")
+        _transfer.drop(transaction.connection)
+        transaction.commit()
+
+
 def raise_fence(engine: Engine) -> None:
     """From its return on, nothing is written to this vault; what was under way is committed, or refused.
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.cli import ask
-from mcp_server.config import data_directory
+from mcp_server.config import Settings, data_directory
 
 if TYPE_CHECKING:
     from storage.address import Address
@@ -50,4 +51,20 @@ def reached(text: str, file: Path | None) -> Address:
         address,
         database_password(file),
         lambda who: ask.hidden(f"Database password of {who}: ", "--database-password-file FILE"),
+    )
+
+
+def account(settings: Settings, name: str, file: Path | None) -> Address:
+    """This installation's database by another account, with its password.  Raises Invalid, Unavailable."""
+    from mcp_server.bootstrap.opening import address_of
+    from mcp_server.bootstrap.reaching import reach
+
+    address = address_of(settings)
+    if not address.is_mariadb:
+        raise Invalid("an embedded database has no accounts", fields={"--owner": "for MariaDB alone"})
+    given = Plain(ask.private_text(file, "the owner's password file").strip("\r\n")) if file is not None else None
+    return reach(
+        address.changed(user=name, password_file=""),
+        given,
+        lambda who: ask.hidden(f"Database password of {who}: ", "--owner-password-file FILE"),
     )

@@ -75,7 +75,8 @@ def filled(templates: dict[str, Template], tmp_path: Path) -> Iterator[Callable[
 
         def copy(kind: str) -> Filled:
             template = templates[kind]
-            home = copy_home(template.home, tmp_path / f"from-{kind}")
+            made = len(list(tmp_path.glob("from-*")))
+            home = copy_home(template.home, tmp_path / f"from-{kind}-{made}")
             return Filled(home, kind, template.recovery_key, template.person_token)
 
         yield copy
@@ -88,7 +89,8 @@ def empty(databases: dict[str, Databases], mariadb: MariaDB, tmp_path: Path) -> 
 
         def make(kind: str) -> Address:
             if kind == "sqlite":
-                return place_of(str(tmp_path / "elsewhere.db"), tmp_path)
+                made = len(list(tmp_path.glob("elsewhere-*.db")))
+                return place_of(str(tmp_path / f"elsewhere-{made}.db"), tmp_path)
             on = databases[kind]
             assert isinstance(on, OnMariaDB)
             address = place_of(mariadb.url(on.make()), tmp_path)

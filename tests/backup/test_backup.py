@@ -252,6 +252,17 @@ class Stopped(Exception):
     """The run was cut off here."""
 
 
+def stopping(after: int) -> Callable[[str, int, int], None]:
+    """Lets some steps that write pass, and cuts the run off at the next."""
+    left = iter(range(after))
+
+    def tell(_table: str, _done: int, total: int) -> None:
+        if total and next(left, None) is None:
+            raise Stopped
+
+    return tell
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_restore_cut_off_anywhere_opens_for_nobody_and_goes_on(
     kind: str, filled: Callable[[str], Filled], empty: Callable[[str], Address], tmp_path: Path
@@ -262,14 +273,7 @@ def test_a_restore_cut_off_anywhere_opens_for_nobody_and_goes_on(
     there, home = empty(kind), tmp_path / "new"
     left = 1
     while True:
-        countdown = [left]
-
-        def tell(_table: str, _done: int, total: int) -> None:
-            if total:
-                countdown[0] -= 1
-                if countdown[0] < 0:
-                    raise Stopped
-
+        tell = stopping(left)
         wanted = Wanted(file=file, recovery_key=lambda: one.recovery_key, home=home, database=there)
         try:
             restore(wanted, silent, tell)
@@ -292,14 +296,9 @@ def test_rows_of_another_half_restored_vault_are_not_mixed_in(
     other = filled("mariadb")
     made(other, tmp_path / "other.backup")
     there = empty("sqlite")
-
-    def stop(_table: str, _done: int, total: int) -> None:
-        if total:
-            raise Stopped
-
+    wanted = Wanted(whole[0], lambda: whole[1], home=tmp_path / "new", database=there)
     with pytest.raises(Stopped):
-        wanted = Wanted(whole[0], lambda: whole[1], home=tmp_path / "new", database=there)
-        restore(wanted, silent, stop)
+        restore(wanted, silent, stopping(0))
     with pytest.raises(Conflict, match="another vault"):
         put_back(tmp_path / "other.backup", other.recovery_key, tmp_path / "newer", there)
 
