@@ -8,11 +8,23 @@ Usage: ./setup.sh [OPTIONS]
 
 Makes the environment (.venv), the data directory with its keys and database, the first person and the first agent,
 and makes the plugin known to Claude Code. A second run changes nothing and says so.
+On a database that holds a vault already, this machine joins it: with an invitation or the recovery key, and the
+password of a person of that vault.
 
   --home DIR             the data directory (default: $CLAUDETOOLS_HOME, else the platform's place for data)
   --person NAME          the first person (default: your user name)
   --password-file FILE   where that person's password stands
   --recovery-file FILE   where to write the recovery key, instead of showing it
+  --database URL         a MariaDB that several machines share: mariadb+pymysql://USER@HOST/DATABASE
+  --database-password-file FILE
+                         where the password of that USER stands; else $CLAUDETOOLS_DATABASE_PASSWORD, else it is asked for
+  --server-fingerprint SHA256
+                         take exactly the server certificate with this fingerprint
+  --invitation-file FILE join with an invitation (`claudetools machine invite` on another machine makes it)
+  --invitation-code-file FILE
+                         where the invitation's code stands, instead of asking for it
+  --recovery-key-file FILE
+                         join a vault that is there with its recovery key
   --non-interactive      ask nothing; what has no option is made and written to files in your home folder
   --no-claude            leave Claude Code alone; the commands that register the plugin are printed
   --check                tell what would be done, change nothing
@@ -24,7 +36,8 @@ TEXT
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 venv=$root/.venv
-home=${CLAUDETOOLS_HOME:-} person='' password_file='' recovery_file=''
+home=${CLAUDETOOLS_HOME:-} person='' password_file='' recovery_file='' database='' database_password_file=''
+server_fingerprint='' invitation_file='' invitation_code_file='' recovery_key_file=''
 interactive=yes claude=yes check=no mode=setup changed=no
 
 say() { printf '%-13s %s\n' "$1" "$2"; }
@@ -40,9 +53,11 @@ read_options() {
         option=$1 value=''
         shift
         case $option in
-            --home=* | --person=* | --password-file=* | --recovery-file=*)
+            --home=* | --person=* | --password-file=* | --recovery-file=* | --database=* | --database-password-file=* | \
+                --server-fingerprint=* | --invitation-file=* | --invitation-code-file=* | --recovery-key-file=*)
                 value=${option#*=} option=${option%%=*} ;;
-            --home | --person | --password-file | --recovery-file)
+            --home | --person | --password-file | --recovery-file | --database | --database-password-file | \
+                --server-fingerprint | --invitation-file | --invitation-code-file | --recovery-key-file)
                 [ $# -gt 0 ] || fail "$option needs a value" './setup.sh --help' 2
                 value=$1
                 shift ;;
@@ -52,6 +67,12 @@ read_options() {
             --person) person=$value ;;
             --password-file) password_file=$value ;;
             --recovery-file) recovery_file=$value ;;
+            --database) database=$value ;;
+            --database-password-file) database_password_file=$value ;;
+            --server-fingerprint) server_fingerprint=$value ;;
+            --invitation-file) invitation_file=$value ;;
+            --invitation-code-file) invitation_code_file=$value ;;
+            --recovery-key-file) recovery_key_file=$value ;;
             --non-interactive) interactive=no ;;
             --no-claude) claude=no ;;
             --check) check=yes ;;
@@ -60,8 +81,12 @@ read_options() {
             --help | -h) usage; exit 0 ;;
             *) fail 'unknown option' './setup.sh --help' 2 ;; # not repeated: it may be a mistyped value
         esac
+        case $database in # other users see the arguments of the programs that it would be handed to
+            *://*:*@*) fail 'the URL of the database holds a password' 'leave it out: --database-password-file FILE' 2 ;;
+        esac
         case $option in
-            --home | --person | --password-file | --recovery-file)
+            --home | --person | --password-file | --recovery-file | --database | --database-password-file | \
+                --server-fingerprint | --invitation-file | --invitation-code-file | --recovery-key-file)
                 [ -n "$value" ] || fail "$option needs a value" './setup.sh --help' 2 ;;
         esac
     done
@@ -254,13 +279,21 @@ installation() {
     if [ -n "$person" ]; then options+=(--person "$person"); fi
     if [ -n "$password_file" ]; then options+=(--password-file "$password_file"); fi
     if [ -n "$recovery_file" ]; then options+=(--recovery-file "$recovery_file"); fi
+    if [ -n "$database" ]; then options+=(--database "$database"); fi
+    if [ -n "$database_password_file" ]; then options+=(--database-password-file "$database_password_file"); fi
+    if [ -n "$server_fingerprint" ]; then options+=(--server-fingerprint "$server_fingerprint"); fi
+    if [ -n "$invitation_file" ]; then options+=(--invitation-file "$invitation_file"); fi
+    if [ -n "$invitation_code_file" ]; then options+=(--invitation-code-file "$invitation_code_file"); fi
+    if [ -n "$recovery_key_file" ]; then options+=(--recovery-key-file "$recovery_key_file"); fi
     if [ "$check" = yes ]; then options+=(--check); fi
-    if [ "$interactive" = no ] || [ "$check" = yes ] || [ -e "$home/settings.json" ]; then
+    # What init writes last is there: nothing is left to ask.
+    if [ "$interactive" = no ] || [ "$check" = yes ] || [ -e "$home/hooks.json" ]; then
         step init "${options[@]}" --non-interactive
     else
         changed=yes
-        "$venv/bin/claudetools" init "${options[@]}" # asks for the password and shows the recovery key
+        "$venv/bin/claudetools" init "${options[@]}" # asks for what it needs and shows the recovery key
     fi
+    unset CLAUDETOOLS_DATABASE_PASSWORD
     options=(--home "$home")
     if [ "$check" = yes ]; then options+=(--check); fi
     if [ "$claude" = no ]; then options+=(--no-register); fi
@@ -271,7 +304,7 @@ installation() {
 setup() {
     if [ "$interactive" = yes ] && [ "$check" = no ] && [ ! -t 0 ]; then
         data_directory
-        [ -e "$home/settings.json" ] || fail 'there is no terminal to ask at' './setup.sh --non-interactive' 2
+        [ -e "$home/hooks.json" ] || fail 'there is no terminal to ask at' './setup.sh --non-interactive' 2
     fi
     system_packages
     environment

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.errors import Conflict, Invalid
@@ -33,7 +35,12 @@ def choose(settings: Settings, wanted: Wanted) -> Settings:
     if not wanted.database:
         return settings
     asked, now = parse_address(wanted.database, base=str(settings.home)), address_of(settings)
-    if (asked.kind, asked.place) == (now.kind, now.place):
+    if settings.vault_id and (asked.kind, asked.place) == (now.kind, now.place):
+        if asked.is_mariadb and (asked.tls, asked.ca, asked.fingerprint) != (now.tls, now.ca, now.fingerprint):
+            raise Conflict(
+                "this installation reaches its database with other settings for encryption already",
+                hint="claudetools database pin SHA256, for a certificate that is new",
+            )
         return settings
     if settings.vault_id or (settings.is_embedded and settings.database_file.exists()):
         raise Conflict(
@@ -93,9 +100,31 @@ def make_file(settings: Settings) -> bool:
     address = address_of(settings)
     engine = open_engine(address)
     try:
+        copy_before(settings, engine)
         return bring_up(engine, address) or fresh
     finally:
         engine.dispose()
+
+
+def copy_before(settings: Settings, engine: Engine) -> Path | None:
+    """A copy of an embedded database that is about to be upgraded; None where nothing is to be.
+
+    It lies beside the database, named by the revision it is at, and is as closed as the database itself.  A copy that is
+    there already is kept: it is from before an upgrade that was cut off.
+    """
+    before = revision_of(engine)
+    if not before or before == head_revision() or not known(before):
+        return None
+    copy = settings.database_file.with_name(f"{settings.database_file.name}.before-{before}")
+    if copy.exists():
+        return copy
+    part = copy.with_name(f".{copy.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    with closing(sqlite3.connect(settings.database_file)) as source, closing(sqlite3.connect(part)) as target:
+        source.backup(target)
+    part.replace(copy)
+    return copy
 
 
 def revision_of(engine: Engine) -> str:

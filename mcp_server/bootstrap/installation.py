@@ -91,7 +91,7 @@ def create(wanted: Wanted, report: Report) -> Settings:
         make_private_directory(place)
     report(Step(f"data directory {home}", bool(new)))
     settings = _with_machine(settings, wanted)
-    settings, engine = prepare(settings, wanted, report, opened.enclosed if opened else None)
+    settings, engine = prepare(settings, wanted, report, opened)
     try:
         settings = _make_vault(settings, engine, wanted, report, opened)
     finally:

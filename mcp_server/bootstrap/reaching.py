@@ -70,8 +70,10 @@ def told(address: Address, code: object, said: str) -> ClaudeToolsError:
     refusals = {
         _NO_RIGHT: (
             f"the account {user} has no right to the database {database}, or there is none of that name",
-            f"as the server's administrator: CREATE DATABASE IF NOT EXISTS `{database}`; "
-            f"GRANT ALL ON `{database}`.* TO `{user}`@'%'",
+            (
+                f"as the server's administrator: CREATE DATABASE IF NOT EXISTS `{database}`; "
+                f"GRANT ALL ON `{database}`.* TO `{user}`@'%'"
+            ),
         ),
         _NO_DATABASE: (
             f"{server} has no database {database}",
@@ -105,7 +107,8 @@ def _certificate(address: Address) -> ClaudeToolsError:
             f"{server} shows another certificate than the one that was pinned ({address.fingerprint}); "
             f"it shows {shown or 'none'}",
             fields={"certificate": "another one: renewed by its owner, or somebody stands in between"},
-            hint=f"only if the server's owner confirms it: claudetools database pin {shown or 'SHA256'}",
+            hint=f"only if the server's owner confirms it: claudetools database pin {shown or 'SHA256'} "
+            f"(at setup: --server-fingerprint)",
         )
     compare = 'openssl x509 -noout -fingerprint -sha256 -in FILE, where FILE is: mariadb -e "SELECT @@ssl_cert"'
     return Unavailable(

@@ -44,6 +44,11 @@ def hidden(prompt: str, otherwise: str) -> Plain:
     return Plain(getpass.getpass(prompt))
 
 
+def say(text: str) -> None:
+    """Tells whoever is being asked."""
+    print(text, file=sys.stderr)
+
+
 def has_terminal() -> bool:
     """Whether this process can ask somebody."""
     try:
@@ -92,7 +97,9 @@ def value(file: str) -> Plain:
             with Path(file).open("rb") as source:
                 raw = source.read(MAX_VALUE + 2)
         except OSError as error:
-            raise Invalid(f"the value file cannot be read: {error.strerror}", fields={"--value-file": "unreadable"}) from None
+            raise Invalid(
+                f"the value file cannot be read: {error.strerror}", fields={"--value-file": "unreadable"}
+            ) from None
     text = _text(raw, "the value")
     return Plain(text.rstrip("\r\n") if text.rstrip("\r\n").count("\n") == 0 else text)
 

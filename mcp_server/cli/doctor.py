@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -80,14 +81,17 @@ def _checks() -> Iterator[Check]:
         from mcp_server.bootstrap import build
 
         app = build(settings)
-        yield Check("database", "ok", f"{settings.database_file} opens, and the root key opens the vault")
+        yield Check("database", "ok", f"{_place(settings)} opens, and the root key opens the vault")
     except Exception as error:  # noqa: BLE001  # every failure is a line of the answer
         yield _problem("database", error)
+    yield from _server(settings)
     if app is not None:
         opened = app
         try:
             yield _tried("agent", lambda: _agent(opened))
             yield _tried("audit log", lambda: _audit(opened))
+            with suppress(ClaudeToolsError):
+                opened.machines.sweep()
         finally:
             opened.close()
     yield _tried("hooks", lambda: _hooks(settings))
@@ -95,6 +99,22 @@ def _checks() -> Iterator[Check]:
     yield _tried("spool", lambda: _spool(settings))
     yield from _left_over()
     yield _tier(settings)
+
+
+def _place(settings: Settings) -> str:
+    from mcp_server.bootstrap.opening import address_of
+
+    return address_of(settings).place
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    from mcp_server.bootstrap.examining import examine
+
+    try:
+        for one in examine(settings):
+            yield Check(one.name, one.state, one.text, one.next)
+    except Exception as error:  # noqa: BLE001  # every failure is a line of the answer
+        yield _problem("server", error)
 
 
 def _tried(name: str, check: Callable[[], Check]) -> Check:
@@ -120,7 +140,9 @@ def _interpreter() -> Check:
 
 def _packages() -> Check:
     try:
-        named = [line.partition(";")[0].strip() for line in metadata.requires("claudetools") or () if "extra ==" not in line]
+        named = [
+            line.partition(";")[0].strip() for line in metadata.requires("claudetools") or () if "extra ==" not in line
+        ]
     except metadata.PackageNotFoundError:
         return Check("packages", "problem", "the package claudetools is not installed here", SETUP_HINT)
     missing = []
@@ -146,6 +168,7 @@ def _directories(settings: Settings) -> Check:
             wrong.append(f"chown -R {os.getuid()} {place}")
     files = [settings.settings_file, settings.database_file, settings.hooks_settings_file, settings.login_file]
     files += [settings.root_key_file, settings.machine_key_file, settings.agent_secret_file]
+    files += [settings.database_password_file, settings.hooks_password_file]
     wrong += [f"chmod 600 {file}" for file in files if file.is_file() and _mode(file) & ~PRIVATE_FILE]
     if wrong:
         return Check("data", "problem", f"{settings.home} is not as private as it must be", " && ".join(wrong))
@@ -175,20 +198,24 @@ def _agent(app: App) -> Check:
 def _audit(app: App) -> Check:
     verdict = app.audit.verify()
     if verdict.ok:
-        return Check("audit log", "ok", f"{verdict.entries} entries in {verdict.chains} chains are as they were written")
+        return Check(
+            "audit log", "ok", f"{verdict.entries} entries in {verdict.chains} chains are as they were written"
+        )
     first = verdict.findings[0]
     text = f"{len(verdict.findings)} findings, the first: {first.verdict} at {first.where}"
     return Check("audit log", "problem", text, "claudetools audit verify")
 
 
 def _hooks(settings: Settings) -> Check:
+    from mcp_server.bootstrap.hooks_settings import hooks_database
+
     file = settings.hooks_settings_file
     raw = read_private(file, "the hooks' settings file", SETUP_HINT)
     try:
         said = encoding.loads(raw)
     except ValueError:
         said = None
-    expected = {"home": str(settings.home), "database": str(settings.database_file), "machine_id": settings.machine_id}
+    expected = {"home": str(settings.home), "database": hooks_database(settings), "machine_id": settings.machine_id}
     if not isinstance(said, dict) or any(said.get(name) != value for name, value in expected.items()):
         return Check("hooks", "problem", f"{file} does not belong to this installation", SETUP_HINT)
     return Check("hooks", "ok", f"read {file}")
@@ -204,11 +231,18 @@ def _plugin(settings: Settings) -> Check:
     if found.registration == "enabled":
         return Check("plugin", "ok", f"{found.folder}, enabled in Claude Code")
     if found.registration in ("partial", "elsewhere"):
-        return Check("plugin", "problem", f"Claude Code knows it only in part, or another one ({found.registration})", install)
+        return Check(
+            "plugin", "problem", f"Claude Code knows it only in part, or another one ({found.registration})", install
+        )
     if found.registration == "disabled":
         return Check("plugin", "note", "switched off in Claude Code", f"claude plugin enable {plugin.PLUGIN_ID}")
     if not found.client:
-        return Check("plugin", "note", f"{found.folder} is written; `claude` is not on PATH", " && ".join(plugin.commands(settings.home)))
+        return Check(
+            "plugin",
+            "note",
+            f"{found.folder} is written; `claude` is not on PATH",
+            " && ".join(plugin.commands(settings.home)),
+        )
     return Check("plugin", "note", f"{found.folder} is written; Claude Code does not know it yet", install)
 
 

@@ -14,10 +14,10 @@ import typer
 from domain.errors import Conflict, Invalid
 from domain.identity import check_password_form
 from domain.plain import Plain
-from mcp_server.cli import ask, show
+from mcp_server.cli import ask, joining, place, show
 
 if TYPE_CHECKING:
-    from mcp_server.bootstrap.installation import Step, Wanted
+    from mcp_server.bootstrap.wanted import Step, Wanted
 
 app = typer.Typer(add_completion=False)
 
@@ -37,23 +37,54 @@ def init(
         Path | None,
         typer.Option("--recovery-file", metavar="FILE", help="Write the recovery key there instead of showing it."),
     ] = None,
+    database: Annotated[
+        str,
+        typer.Option("--database", metavar="URL", help="A MariaDB that several machines share, without its password."),
+    ] = "",
+    database_password_file: place.DatabasePasswordFile = None,
+    server_fingerprint: Annotated[
+        str,
+        typer.Option(
+            "--server-fingerprint", metavar="SHA256", help="Take exactly the server certificate with this fingerprint."
+        ),
+    ] = "",
+    invitation_file: Annotated[
+        Path | None,
+        typer.Option("--invitation-file", metavar="FILE", help="Join with an invitation from another machine."),
+    ] = None,
+    invitation_code_file: Annotated[
+        Path | None,
+        typer.Option("--invitation-code-file", metavar="FILE", help="Where its code stands, instead of asking for it."),
+    ] = None,
+    recovery_key_file: Annotated[
+        Path | None,
+        typer.Option("--recovery-key-file", metavar="FILE", help="Join a vault that is there with its recovery key."),
+    ] = None,
     non_interactive: Annotated[
         bool, typer.Option("--non-interactive", help="Ask nothing; password and recovery key go into files at home.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Tell what would be done, change nothing.")] = False,
     json: show.Json = False,
 ) -> None:
-    """Make the data directory, keys, database, first person and first agent; a second run changes nothing."""
+    """Make the data directory, keys, database, first person and first agent, or join a vault; a second run changes nothing."""
     from mcp_server.bootstrap import installation
+    from mcp_server.bootstrap.pinning import pinned
 
     if non_interactive:
         recovery_file = recovery_file or Path.home() / RECOVERY_FILE
     wanted = installation.Wanted(
-        person=person or os.environ.get("USER", "") or "owner",
+        person=person or None,
+        user=os.environ.get("USER", "") or "owner",
         machine=machine,
         agent=agent or installation.DEFAULT_AGENT,
         password=_password(password_file, non_interactive=non_interactive),
+        login=_login(password_file, non_interactive=non_interactive),
         deliver=_deliver(recovery_file),
+        entry=joining.entry(invitation_file, invitation_code_file, recovery_key_file, non_interactive=non_interactive),
+        invited=invitation_file is not None,
+        database=pinned(database, server_fingerprint),
+        database_password=place.database_password(database_password_file),
+        ask_database_password=None if non_interactive else _ask_database_password,
     )
     steps = _check(wanted) if check else _create(wanted, quiet=json)
     changed = any(one.changed for one in steps)
@@ -72,6 +103,21 @@ def _check(wanted: Wanted) -> list[Step]:
     return installation.plan(wanted)
 
 
+def _login(file: Path | None, *, non_interactive: bool) -> Callable[[str], Plain]:
+    """How the password of a person who is in the vault already comes: from a file, or from the terminal."""
+
+    def given(name: str) -> Plain:
+        if file is None and non_interactive:
+            raise Invalid(f"the password of {name} is needed", hint="--password-file FILE")
+        return ask.password(file, f"Password of {name} in this vault: ")
+
+    return given
+
+
+def _ask_database_password(whose: str) -> Plain:
+    return ask.hidden(f"Database password of {whose}: ", "--database-password-file FILE")
+
+
 def _create(wanted: Wanted, *, quiet: bool) -> list[Step]:
     from mcp_server.bootstrap import installation
 
@@ -81,6 +127,8 @@ def _create(wanted: Wanted, *, quiet: bool) -> list[Step]:
         steps.append(one)
         if not quiet:
             print(f"{'made' if one.changed else 'is there':<13} {show.clean(one.text)}", flush=True)
+            if one.note:
+                print(f"{'':<13} {show.clean(one.note)}", flush=True)
 
     installation.create(wanted, tell)
     return steps
@@ -98,7 +146,7 @@ def _password(file: Path | None, *, non_interactive: bool) -> Callable[[], Plain
         if kept.exists():
             return ask.password(kept, "")
         made = Plain(secrets.token_urlsafe(18))
-        _write_new(kept, made.expose() + "\n")
+        write_new(kept, made.expose() + "\n")
         show.note(f"your password was made and written to {kept}: remember it, then delete the file")
         return made
 
@@ -110,7 +158,7 @@ def _deliver(file: Path | None) -> Callable[[Plain], None]:
 
     def keep(key: Plain) -> None:
         if file is not None:
-            _write_new(file, key.expose() + "\n")
+            write_new(file, key.expose() + "\n")
             show.note(f"the recovery key was written to {file}: keep it somewhere else, then delete the file")
             return
         if not (ask.has_terminal() and sys.stdin.isatty()):
@@ -130,7 +178,7 @@ def _deliver(file: Path | None) -> Callable[[Plain], None]:
     return keep
 
 
-def _write_new(file: Path, text: str) -> None:
+def write_new(file: Path, text: str) -> None:
     """Writes a private file that was not there.  Raises Conflict, so that no key is ever overwritten."""
     try:
         descriptor = os.open(file.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
