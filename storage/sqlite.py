@@ -55,6 +55,8 @@ def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # REPLACE is a deletion too: without this the audit log's triggers do not see it.
+        connection.execute("PRAGMA recursive_triggers=ON")
         # What is forgotten is overwritten, not left in free pages.
         connection.execute("PRAGMA secure_delete=ON")
         # Bytes that are no text come from somebody's hand: they are read, and fail the row's check.

@@ -17,6 +17,9 @@ from storage.engine import TURN_WAIT_MS, is_mariadb
 FENCED = "this vault has moved to another database, or is about to"
 """What the triggers say that `storage.transfer` sets where a vault moved away; we know it again by this."""
 
+APPEND_ONLY = "audit entries are never changed or deleted"
+"""What the triggers on the audit tables say (migration 0003)."""
+
 _writers: weakref.WeakKeyDictionary[Engine, threading.Lock] = weakref.WeakKeyDictionary()
 _writers_lock = threading.Lock()
 
@@ -90,8 +93,8 @@ def told() -> Iterator[None]:
     except ClaudeToolsError:
         raise
     except IntegrityError as error:
-        if FENCED in str(error.orig):  # SQLite takes a trigger's refusal for a broken constraint
-            raise _down(error) from None
+        if any(sign in str(error.orig) for sign in (FENCED, APPEND_ONLY)):
+            raise _down(error) from None  # SQLite takes a trigger's refusal for a broken constraint
         raise Conflict("that name is taken, or the thing changed meanwhile", hint="read it again") from None
     except PoolTimeout:
         raise Unavailable("all database connections are in use", hint="try again") from None
@@ -105,6 +108,7 @@ def told() -> Iterator[None]:
 
 
 _REASONS = {
+    APPEND_ONLY: "the database does not let audit entries be changed",
     "locked": "the database is locked by another writer",
     "busy": "the database is locked by another writer",
     "readonly": "the database cannot be written: it or its folder is read-only",
