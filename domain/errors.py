@@ -61,9 +61,13 @@ class NotFound(ClaudeToolsError):
 
 
 class Conflict(ClaudeToolsError):
-    """The thing changed meanwhile, or the move is not possible from its present state."""
+    """The thing is not in the state the caller assumed; read it again.
+
+    `again`: another writer came first, between the act's looking and its writing; the same may be done again at once.
+    """
 
     code = "conflict"
+    again: bool = False
 
 
 class TooMany(ClaudeToolsError):

@@ -4,13 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, or_, select
+from sqlalchemy.exc import OperationalError
 
 from domain.audit import Link, Opening, columns_of
-from storage.engine import as_bytes
+from domain.errors import Unavailable
+from storage.engine import as_bytes, is_mariadb
 from storage.schema import audit_chains, audit_entries
+from storage.sight import Part, Sight, while_unchanged
+
+
+_NOT_PREPARED = 1243  # ER_UNKNOWN_STMT_HANDLER
+_COLUMNS = tuple(column.name for column in audit_entries.c)
+
+
+@lru_cache
+def _insert(packed: bool) -> str:
+    # Ready-made: putting the statement together by SQLAlchemy takes longer than the database needs for it.
+    marks = ", ".join(["%s" if packed else "?"] * len(_COLUMNS))
+    return f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) VALUES ({marks})"
+
+
+@lru_cache
+def _insert_while(parts: tuple[Part, ...]) -> tuple[str, str]:
+    values = ", ".join("?" * len(_COLUMNS))
+    name = "claudetools_entry_" + "".join(part.alias for part in parts)
+    return name, f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) {while_unchanged(parts, values)}"
+
+
+def _values(link: Link) -> tuple[str | int | bytes | None, ...]:
+    row: dict[str, str | int | bytes | None] = {
+        **columns_of(link.body),
+        "chain_id": link.chain_id,
+        "seq": link.seq,
+        "body": link.body.decode(),
+        "prev_hash": link.prev_hash,
+        "hash": link.hash,
+        "signature": link.signature,
+    }
+    return tuple([row[name] for name in _COLUMNS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +79,31 @@ class Audit:
 
     def append(self, link: Link) -> None:
         """Stores one entry in its place."""
-        self._connection.execute(
-            audit_entries.insert().values(
-                chain_id=link.chain_id,
-                seq=link.seq,
-                body=link.body.decode(),
-                prev_hash=link.prev_hash,
-                hash=link.hash,
-                signature=link.signature,
-                **columns_of(link.body),
-            )
-        )
+        self._connection.exec_driver_sql(_insert(is_mariadb(self._connection)), _values(link))
+
+    def append_while(self, link: Link, sight: Sight) -> bool:
+        """Stores one entry in its place if all that was seen is still so, in one statement of a server.
+
+        False, and nothing is stored, where any of it has changed.
+        """
+        name, statement = _insert_while(sight.whole)
+        line = self._connection.connection.dbapi_connection
+        values = (*_values(link), *sight.place, sight.seen)
+        run = f"EXECUTE {name} USING {', '.join(['%s'] * len(values))}"
+        for _ in range(2):
+            # A server reads and plans the long statement once for each connection.
+            prepared: set[str] = line.__dict__.setdefault("claudetools_prepared", set()) if line is not None else set()
+            if name not in prepared:
+                self._connection.exec_driver_sql(f"PREPARE {name} FROM %s", (statement,))
+                prepared.add(name)
+            try:
+                return self._connection.exec_driver_sql(run, values).rowcount == 1
+            except OperationalError as error:
+                # The connection was dialled anew underneath, and what was prepared went with the old one.
+                if error.orig is None or error.orig.args[:1] != (_NOT_PREPARED,):
+                    raise
+                prepared.clear()
+        raise Unavailable("the database server forgets prepared statements", hint="claudetools doctor")
 
     def hash_of(self, entry_id: str) -> bytes | None:
         """The stored hash of an entry: tells whether a commit whose reply was lost came through."""

@@ -10,18 +10,20 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from domain.credentials import Head, SealedField, SealedVersion
-from domain.errors import Broken, Conflict
+from domain.errors import Broken
 from storage.engine import as_bytes
-from storage.guard import Condition, Guard
+from storage.guard import Condition, Guard, first_come
 from storage.schema import (
     client_keys,
     clients,
     credential_versions,
     credentials,
     infrastructure,
+    marks,
     sealed_fields,
     services,
 )
+from storage.sight import SEALED, key_of, mark_query
 
 SUBJECT = "credential"
 _KEY = "credential_id"
@@ -52,6 +54,10 @@ class Credentials:
 
     def names(self, head: Head) -> Names:
         """The names behind a head's ids, and whether its current version was exposed."""
+        sight = self._guard.sight
+        if sight is not None and sight.names is not None and sight.is_about(head.credential_id):
+            row = sight.names
+            return Names(row["client"], row["service"], row["infrastructure"], row["exposed_us"] is not None)
         return self._names_of([head])[head.credential_id]
 
     def insert(self, head: Head) -> None:
@@ -61,10 +67,7 @@ class Credentials:
     def replace(self, head: Head) -> None:
         """Stores a changed head.  Raises Conflict where another change came first."""
         if not self._guard.update(credentials, SUBJECT, _KEY, _row(head), head.revision):
-            raise Conflict(
-                f"{head.reference} was changed meanwhile",
-                hint=f"claudetools credential show {head.reference}",
-            )
+            raise first_come(f"{head.reference} was changed meanwhile", f"claudetools credential show {head.reference}")
 
     def reference_taken(self, reference: str) -> bool:
         """Whether any credential, deleted ones included, has this reference."""
@@ -74,7 +77,11 @@ class Credentials:
     def add_version(
         self, credential_id: str, version: int, sealed: SealedVersion, now_us: int, *, exposed: bool
     ) -> None:
-        """Stores a new version: its wrapped data key and its sealed fields."""
+        """Stores a new version: its wrapped data key and its sealed fields; then moves the mark of the values.
+
+        The mark's one row is held from here to the commit, so this comes last in an act.
+        """
+        self._guard.forget()
         self._connection.execute(
             credential_versions.insert().values(
                 credential_id=credential_id,
@@ -85,19 +92,27 @@ class Credentials:
                 exposed_us=now_us if exposed else None,
             )
         )
-        for name, blob in sealed.blobs.items():
+        if sealed.blobs:
             self._connection.execute(
-                sealed_fields.insert().values(
-                    credential_id=credential_id,
-                    version=version,
-                    field=name,
-                    blob=blob,
-                    blind=sealed.blind[name],
-                )
+                sealed_fields.insert(),
+                [
+                    {
+                        "credential_id": credential_id,
+                        "version": version,
+                        "field": name,
+                        "blob": blob,
+                        "blind": sealed.blind[name],
+                    }
+                    for name, blob in sealed.blobs.items()
+                ],
             )
+        moved = self._connection.execute(marks.update().where(marks.c.name == SEALED).values(value=marks.c.value + 1))
+        if not moved.rowcount:
+            self._connection.execute(marks.insert().values(name=SEALED, value=1))
 
     def mark_exposed(self, credential_id: str, version: int, now_us: int) -> None:
         """Marks a version as seen by an agent, once; rotating is what makes it safe again."""
+        self._guard.forget()
         self._connection.execute(
             credential_versions.update()
             .where(
@@ -110,6 +125,9 @@ class Credentials:
 
     def sealed(self, head: Head, field: str) -> SealedField:
         """The sealed bytes of a field's version, with its wrapped keys.  Raises Broken."""
+        seen = self._seen(head, field)
+        if seen is not None:
+            return seen
         row = (
             self._connection.execute(
                 _sealed_query().where(
@@ -125,6 +143,34 @@ class Credentials:
             raise Broken(f"the sealed {field} of {head.reference} is missing", hint="claudetools audit verify")
         return _sealed(row)
 
+    def _seen(self, head: Head, field: str) -> SealedField | None:
+        sight = self._guard.sight
+        cell = sight.sealed if sight is not None else None
+        if sight is None or cell is None:
+            return None
+        if (cell["credential_id"], cell["field"], cell["version"]) != (head.credential_id, field, head.fields[field]):
+            return None
+        by = {"client_id": head.client_id, "version": cell["client_key_version"]}
+        client_key = sight.rows.get(key_of(client_keys.name, by))
+        if client_key is None:
+            return None
+        return _sealed(
+            {
+                **cell,
+                "reference": head.reference,
+                "client_id": head.client_id,
+                "type": head.type,
+                "username": head.username,
+                "wrapped_client_key": client_key["wrapped"],
+            }
+        )
+
+    def is_exposed(self, head: Head, sealed: SealedField) -> bool:
+        """Whether that version is known to be marked as seen already."""
+        cell = self._guard.sight.sealed if self._guard.sight is not None else None
+        same = cell is not None and (cell["credential_id"], cell["version"]) == (head.credential_id, sealed.version)
+        return cell is not None and same and cell["exposed_us"] is not None
+
     def every_sealed(self) -> Iterator[SealedField]:
         """Every sealed field of every version: what the redaction matcher is made from."""
         for row in self._connection.execute(_sealed_query()).mappings():
@@ -137,6 +183,14 @@ class Credentials:
         )
         count, newest = self._connection.execute(query).one()
         return int(count), int(newest)
+
+    def mark(self) -> int:
+        """How far the vault's values have come: grows with every value."""
+        return int(self._connection.exec_driver_sql(mark_query(self._connection)).scalar_one() or 0)
+
+    def any_sealed(self) -> bool:
+        """Whether there is any value at all."""
+        return self._connection.execute(select(sealed_fields.c.version).limit(1)).first() is not None
 
     def search(
         self,

@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, bindparam, func, select
 
-from domain.errors import Broken
+from domain.errors import Broken, Conflict
 from domain.framing import Scalar
 from storage.engine import as_bytes
 from storage.schema import audit_entries
+from storage.sight import Sight, key_of
 
 Mac = Callable[[str, Mapping[str, Scalar]], bytes]
 Row = Mapping[str, Any] | RowMapping  # a database row: each column has its own type
@@ -29,15 +30,36 @@ class Guard:
     def __init__(self, connection: Connection, mac: Mac) -> None:
         self._connection = connection
         self._mac = mac
+        self._sight: Sight | None = None
+        self._trusted = False
         self.changed: list[tuple[str, str, int]] = []
+
+    def see(self, sight: Sight, *, trusted: bool = False) -> None:
+        """Takes rows that were read already; they are checked when they are asked for, like any other.
+
+        `trusted`: an earlier act of this process has checked these very rows, byte for byte, and
+        found them well; a MAC that fitted then fits now.
+        """
+        self._sight, self._trusted = sight, trusted
+
+    def forget(self) -> None:
+        """Drops what was seen, because it is written to."""
+        self._sight = None
+
+    @property
+    def sight(self) -> Sight | None:
+        """What was read already, for those who need the rest of it; None once anything was written."""
+        return self._sight
 
     def insert(self, table: Table, subject_type: str, key: str, values: Row) -> None:
         """Inserts a guarded row as revision 1."""
+        self._sight = None
         self._connection.execute(table.insert().values(self._sealed(table, values, 1)))
         self.changed.append((subject_type, str(values[key]), 1))
 
     def update(self, table: Table, subject_type: str, key: str, values: Row, revision: int) -> bool:
         """Replaces the whole row where it still has `revision`.  False where it has not."""
+        self._sight = None
         after = self._sealed(table, values, revision + 1)
         done = self._connection.execute(
             table.update().where(table.c[key] == values[key], table.c.revision == revision).values(after)
@@ -71,18 +93,33 @@ class Guard:
                 hint="claudetools audit verify",
             )
 
-    def one(self, table: Table, subject_type: str, key: str, **columns: str | int) -> dict[str, Any] | None:
+    def one(self, table: Table, subject_type: str, key: str, **columns: str | int) -> Mapping[str, Any] | None:
         """The one row whose columns have these values, with its MAC and revision checked.
 
-        Reads the row and the last revision that the audit log knows in one statement.
+        Reads the row and the last revision that the audit log knows in one statement, where they
+        were not seen already.
         """
-        query = _one_query(table, subject_type, key, tuple(columns))
-        found = self._connection.execute(query, columns).mappings().first()
+        asked = key_of(table.name, columns)
+        if self._sight is not None and asked in self._sight.rows:
+            found = self._sight.rows[asked]
+            if self._trusted:
+                return found
+        else:
+            query = _one_query(table, subject_type, key, tuple(columns))
+            read = self._connection.execute(query, columns).mappings().first()
+            found = None if read is None else dict(read)
         if found is None:
             return None
         self.check(table, found, subject_type, key)
         self.check_revision(found, found["logged_revision"], subject_type, key)
-        return {c.name: found[c.name] for c in table.c}
+        return found
+
+
+def first_come(message: str, hint: str) -> Conflict:
+    """What to raise where a guarded row was changed between looking and writing."""
+    error = Conflict(message, hint=hint)
+    error.again = True
+    return error
 
 
 @lru_cache

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
-from domain.errors import Conflict
 from domain.identity import Agent, Machine, Person
 from domain.ids import is_id
-from storage.guard import Guard
+from storage.guard import Guard, first_come
 from storage.schema import agents, machines, persons
 
 
@@ -44,7 +43,7 @@ class Identity:
     def replace_machine(self, machine: Machine) -> None:
         """Stores a changed machine.  Raises Conflict."""
         if not self._guard.update(machines, "machine", "machine_id", _row(machine), machine.revision):
-            raise Conflict("that machine was changed meanwhile", hint="claudetools machine list")
+            raise first_come("that machine was changed meanwhile", "claudetools machine list")
 
     def person(self, name_or_id: str) -> Person | None:
         """One person by name or id.  Raises Broken."""
@@ -63,7 +62,7 @@ class Identity:
     def replace_person(self, person: Person) -> None:
         """Stores a changed person.  Raises Conflict."""
         if not self._guard.update(persons, "person", "person_id", _row(person), person.revision):
-            raise Conflict("that person was changed meanwhile", hint="try again")
+            raise first_come("that person was changed meanwhile", "try again")
 
     def agent(self, name_or_id: str, machine_id: str = "") -> Agent | None:
         """One agent by id, or by name on a machine.  Raises Broken."""
@@ -85,7 +84,7 @@ class Identity:
     def replace_agent(self, agent: Agent) -> None:
         """Stores a changed agent.  Raises Conflict."""
         if not self._guard.update(agents, "agent", "agent_id", _agent_row(agent), agent.revision):
-            raise Conflict("that agent was changed meanwhile", hint="claudetools agent list")
+            raise first_come("that agent was changed meanwhile", "claudetools agent list")
 
 
 def _row(thing: Machine | Person) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Keys:
         self._guard.insert(vault, "vault", "vault_id", values)
         self._connection.execute(compatibility.insert().values(id=1, min_reader=MIN_READER, min_writer=MIN_WRITER))
 
-    def vault(self) -> dict[str, Any] | None:
+    def vault(self) -> Mapping[str, Any] | None:
         """The vault's row, checked.  Raises Broken."""
         return self._guard.one(vault, "vault", "vault_id")
 

@@ -5,8 +5,10 @@ A value leaves in one place, `reveal`, and only after its audit entry is committ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from domain import drafts, policy
 from domain.actors import Actor, Subject
@@ -27,10 +29,11 @@ from domain.plain import Plain
 from domain.registry import OWN_CLIENT, RegistryItem
 from mcp_server.keyring import Keyring
 from mcp_server.services.pages import Page, check_questions, limit_of, make_cursor, read_cursor
-from mcp_server.services.redaction import Redaction
+from mcp_server.services.redaction import Redaction, struck, values_struck
 from mcp_server.services.registry import Registry
-from mcp_server.work import AuditedUnit, Found, Unit, Work
+from mcp_server.work import AuditedUnit, Found, Names, Unit, Work
 
+T = TypeVar("T")
 _FIND_HINT = "claudetools credential list"
 Values = Sequence[tuple[str, Plain]]
 """Values that are not stored yet, each with the live reference it will have."""
@@ -58,7 +61,6 @@ class Revealed:
     version: int
     value: Plain
     entry: str
-    description: Description
 
 
 class Credentials:
@@ -91,8 +93,8 @@ class Credentials:
         check_questions(query=query, client=client, tag=tag)
         place = read_cursor(cursor, str)
         after = str(place[0]) if place else ""
-        asked = self._redaction.text(query)[:500]
-        with self._work.audited(actor, "credential.search", Subject("credential"), purpose=asked) as unit:
+
+        def find(unit: AuditedUnit) -> tuple[list[tuple[Head, Names]], int]:
             found, total = unit.credentials.search(
                 query.lower().split()[:10],
                 client=client,
@@ -103,16 +105,24 @@ class Credentials:
                 limit=limit + 1,
             )
             unit.note(found=len(found[:limit]))
+            return found, total
+
+        asked = self._redaction.words(query, 500)
+        (found, total), _ = self._work.done(actor, "credential.search", find, purpose=asked)
         items = tuple(_description(head, names) for head, names in found[:limit])
         more = make_cursor(items[-1].reference) if len(found) > limit else ""
         return Page(items, more, total)
 
     def describe(self, actor: Actor, reference: str) -> Description:
         """One credential's open fields.  Raises NotFound."""
-        with self._work.audited(actor, "credential.view", self._asked(reference)) as unit:
+
+        def view(unit: AuditedUnit) -> Description:
             head = _load(unit, reference)
             unit.about(_subject(head))
             return _description(head, unit.credentials.names(head))
+
+        asked = partial(self._asked, reference)
+        return self._work.done(actor, "credential.view", view, subject=asked, credential=_named(reference))[0]
 
     def create(self, actor: Actor, draft: Draft, *, purpose: str = "") -> Changed:
         """Makes a credential.  Its client is registered where it is new.  Raises Invalid."""
@@ -125,21 +135,27 @@ class Credentials:
         exposed = actor.kind == "agent" and bool(given)
         credential_id = new_id("cr")
         extra = [(live_reference("this", name), value) for name, value in values.items()]
-        safe = self._strike_draft(draft, extra)
-        purpose = self._purpose(purpose, extra)
+        _check_purpose(purpose)
+        redactor = self._redaction.current()
+        safe = _strike_draft(draft, partial(values_struck, redactor, extra=extra))
+        purpose = struck(redactor, purpose, extra).text
 
         self._work.permit(actor, "credential.create", purpose=purpose)
         client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
         service = self._belonging(actor, "service", safe.service, client)
         place = self._belonging(actor, "infrastructure", safe.infrastructure, client)
         self._ensure_key(actor, client)
-        with self._work.audited(actor, "credential.create", purpose=purpose) as unit:
+
+        def make(unit: AuditedUnit) -> Description:
             head = self._new_head(unit, safe, credential_id, client, service, place, values)
             unit.about(_subject(head))
-            self._seal(unit, head, values, exposed=exposed)
             unit.credentials.insert(head)
             unit.note(type=head.type, fields=sorted(values), generated=draft.generate is not None)
-            description = _description(replace(head, revision=1), unit.credentials.names(head))
+            self._seal(unit, head, values, exposed=exposed)
+            names = Names(client.slug, service.name if service else "", place.name if place else "", exposed)
+            return _description(replace(head, revision=1), names)
+
+        description, unit = self._work.done(actor, "credential.create", make, purpose=purpose)
         return Changed(
             description=description,
             version=1,
@@ -166,12 +182,15 @@ class Credentials:
         values = _secret(changes)
         open_changes = {name: value for name, value in changes.items() if name not in values}
         extra = [(live_reference("this", name), value) for name, value in values.items()]
-        purpose = self._purpose(purpose, extra)
-        open_changes = {name: self._safe(value, extra) for name, value in open_changes.items()}
+        _check_purpose(purpose)
+        redactor = self._redaction.current()
+        purpose = struck(redactor, purpose, extra).text
+        strike = partial(values_struck, redactor, extra=extra)
+        open_changes = {name: _safe(value, strike) for name, value in open_changes.items()}
         exposed = actor.kind == "agent" and bool(values)
-        with self._work.audited(actor, "credential.update", self._asked(reference), purpose=purpose) as unit:
-            head = _load(unit, reference, changing=True)
-            unit.about(_subject(head))
+
+        def change(unit: AuditedUnit) -> tuple[Description, tuple[str, ...]]:
+            head, known = _load_to_change(unit, reference)
             if expected_revision is not None and expected_revision != head.revision:
                 raise Conflict(
                     f"{head.reference} was changed meanwhile: it is at revision {head.revision}",
@@ -184,10 +203,11 @@ class Credentials:
                     "nothing to change: every field has that value already",
                     fields={"changes": "name at least one field with a new value"},
                 )
-            after = self._store(unit, after, values, exposed=exposed)
             unit.note(changed=list(names))
-            description = _description(after, unit.credentials.names(after))
-        return Changed(description, after.current_version, unit.entry_id, exposed, False, names)
+            return self._store(unit, after, known, values, exposed=exposed), names
+
+        (description, names), unit = self._changed(actor, "credential.update", reference, change, purpose)
+        return Changed(description, description.head.current_version, unit.entry_id, exposed, False, names)
 
     def rotate(
         self,
@@ -209,9 +229,9 @@ class Credentials:
         extra: Values = [(live_reference("this", named), value)] if value else []
         purpose = self._purpose(purpose, extra)
         exposed = actor.kind == "agent" and value is not None
-        with self._work.audited(actor, "credential.rotate", self._asked(reference), purpose=purpose) as unit:
-            head = _load(unit, reference, changing=True)
-            unit.about(_subject(head))
+
+        def turn(unit: AuditedUnit) -> tuple[Description, str]:
+            head, known = _load_to_change(unit, reference)
             kind = TYPES[head.type]
             name = field or kind.main
             wrong: dict[str, str] = {}
@@ -222,12 +242,13 @@ class Credentials:
             drafts.check_values(wrong, kind, {name: made})
             drafts.refuse(wrong, f"{head.reference} cannot be rotated like that")
             after = replace(head, last_rotated_us=unit.now_us)
-            after = self._store(unit, after, {name: made}, exposed=exposed)
-            unit.note(field=name, version=after.current_version, generated=generate is not None)
-            description = _description(after, unit.credentials.names(after))
+            unit.note(field=name, version=head.current_version + 1, generated=generate is not None)
+            return self._store(unit, after, known, {name: made}, exposed=exposed), name
+
+        (description, name), unit = self._changed(actor, "credential.rotate", reference, turn, purpose)
         return Changed(
             description,
-            after.current_version,
+            description.head.current_version,
             unit.entry_id,
             exposed,
             generate is not None,
@@ -237,24 +258,26 @@ class Credentials:
     def delete(self, actor: Actor, reference: str, *, purpose: str = "") -> Changed:
         """Takes a credential out of use.  Its sealed history and its audit entries stay."""
         purpose = self._purpose(purpose)
-        with self._work.audited(actor, "credential.delete", self._asked(reference), purpose=purpose) as unit:
+
+        def take(unit: AuditedUnit) -> Description:
             head = _load(unit, reference)
             unit.about(_subject(head))
             if head.state == "deleted":
                 raise Conflict(f"{head.reference} is deleted already", hint=_FIND_HINT)
+            names = unit.credentials.names(head)
             after = replace(head, state="deleted", deleted_us=unit.now_us, updated_us=unit.now_us)
             unit.credentials.replace(after)
-            after = replace(after, revision=head.revision + 1)
-            description = _description(after, unit.credentials.names(after))
-        return Changed(description, head.current_version, unit.entry_id, False, False)
+            return _description(replace(after, revision=head.revision + 1), names)
+
+        description, unit = self._changed(actor, "credential.delete", reference, take, purpose)
+        return Changed(description, description.head.current_version, unit.entry_id, False, False)
 
     def reveal(self, actor: Actor, reference: str, *, field: str = "", purpose: str) -> Revealed:
         """Opens one secret field for the caller, after the entry of it is committed.
 
         Raises NotFound, Denied, Invalid without a purpose, Broken where it does not open.
         """
-        purpose = self._purpose(purpose)
-        described: list[Description] = []
+        _check_purpose(purpose)
 
         def find(unit: AuditedUnit) -> Found:
             head = _load(unit, reference)
@@ -263,60 +286,34 @@ class Credentials:
             policy.decrypt(actor, head, name, purpose)
             sealed = unit.credentials.sealed(head, name)
             self._check_client_key(unit, head, sealed.client_key_version)
-            unit.credentials.mark_exposed(head.credential_id, sealed.version, unit.now_us)
-            described.append(_description(head, unit.credentials.names(head)))
+            if not unit.credentials.is_exposed(head, sealed):
+                unit.credentials.mark_exposed(head.credential_id, sealed.version, unit.now_us)
             return Found(_subject(head), sealed)
 
         ticket, found = self._work.disclose(
-            actor, "credential.decrypt", find, purpose=purpose, subject=self._asked(reference)
+            actor,
+            "credential.decrypt",
+            find,
+            purpose=self._redaction.words(purpose),
+            credential=_named(reference),
+            field=field if field in drafts.SECRET_FIELDS else "",
+            subject=partial(self._asked, reference),
         )
         value = self._keyring.unseal(ticket, found.sealed)
         return Revealed(
-            found.sealed.reference,
-            found.sealed.field,
-            found.sealed.version,
-            value,
-            ticket.receipt.entry_id,
-            described[0],
+            found.sealed.reference, found.sealed.field, found.sealed.version, value, ticket.receipt.entry_id
         )
 
     # What the use cases above are made of.
 
-    def _strike_draft(self, draft: Draft, extra: Values) -> Draft:
-        return replace(
-            draft,
-            service_name=self._struck(draft.service_name, extra),
-            client=self._struck(draft.client, extra),
-            service=self._struck(draft.service, extra),
-            name=self._struck(draft.name, extra),
-            infrastructure=self._struck(draft.infrastructure, extra),
-            username=self._struck(draft.username, extra),
-            external_url=self._struck(draft.external_url, extra),
-            tags=tuple(self._struck(tag, extra) for tag in draft.tags),
-            open={name: self._struck(text, extra) for name, text in draft.open.items()},
-        )
-
-    def _struck(self, text: str, extra: Values) -> str:
-        """An open field with every vault value struck: people paste secrets into names and tags."""
-        return self._redaction.strike_values(text, extra=extra)
-
-    def _safe(self, value: object, extra: Values) -> object:
-        if isinstance(value, str):
-            return self._struck(value, extra)
-        if isinstance(value, list | tuple):
-            return tuple(self._safe(part, extra) for part in value)
-        return value
+    def _changed(
+        self, actor: Actor, action: str, reference: str, change: Callable[[AuditedUnit], T], purpose: str
+    ) -> tuple[T, AuditedUnit]:
+        asked = partial(self._asked, reference)
+        return self._work.done(actor, action, change, subject=asked, purpose=purpose, credential=_named(reference))
 
     def _purpose(self, purpose: str, extra: Values = ()) -> str:
-        if len(purpose) > policy.MAX_PURPOSE:
-            raise Invalid(
-                f"the purpose is too long: at most {policy.MAX_PURPOSE} characters",
-                fields={"purpose": f"at most {policy.MAX_PURPOSE} characters"},
-            )
-        if "\x00" in purpose:
-            raise Invalid("the purpose holds a NUL character", fields={"purpose": "holds a NUL character"})
-        if not drafts.is_text(purpose):
-            raise Invalid("the purpose holds half a character", fields={"purpose": "holds half a character"})
+        _check_purpose(purpose)
         return self._redaction.text(purpose, extra=extra)
 
     def _asked(self, reference: str) -> Subject:
@@ -384,16 +381,20 @@ class Credentials:
             deleted_us=None,
         )
 
-    def _store(self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool) -> Head:
+    def _store(
+        self, unit: AuditedUnit, head: Head, names: Names, values: Mapping[str, Plain], *, exposed: bool
+    ) -> Description:
         """Stores a changed head, with its new values as the next version where there are any."""
         after = replace(head, updated_us=unit.now_us)
         if values:
             version = head.current_version + 1
             fields = {**head.fields, **dict.fromkeys(values, version)}
             after = replace(after, current_version=version, fields=fields)
-            self._seal(unit, after, values, exposed=exposed)
+            names = replace(names, exposed=exposed)
         unit.credentials.replace(after)
-        return replace(after, revision=head.revision + 1)
+        if values:
+            self._seal(unit, after, values, exposed=exposed)
+        return _description(replace(after, revision=head.revision + 1), names)
 
     def _seal(self, unit: AuditedUnit, head: Head, values: Mapping[str, Plain], *, exposed: bool) -> None:
         key = unit.keys.active(head.client_id)
@@ -422,6 +423,53 @@ def _secret(changes: Mapping[str, object]) -> dict[str, Plain]:
     return values
 
 
+def _strike_draft(draft: Draft, struck: Callable[[str], str]) -> Draft:
+    return replace(
+        draft,
+        service_name=struck(draft.service_name),
+        client=struck(draft.client),
+        service=struck(draft.service),
+        name=struck(draft.name),
+        infrastructure=struck(draft.infrastructure),
+        username=struck(draft.username),
+        external_url=struck(draft.external_url),
+        tags=tuple(struck(tag) for tag in draft.tags),
+        open={name: struck(text) for name, text in draft.open.items()},
+    )
+
+
+def _safe(value: object, struck: Callable[[str], str]) -> object:
+    """An open field with every vault value struck: people paste secrets into names and tags."""
+    if isinstance(value, str):
+        return struck(value)
+    if isinstance(value, list | tuple):
+        return tuple(_safe(part, struck) for part in value)
+    return value
+
+
+def _check_purpose(purpose: str) -> None:
+    if len(purpose) > policy.MAX_PURPOSE:
+        raise Invalid(
+            f"the purpose is too long: at most {policy.MAX_PURPOSE} characters",
+            fields={"purpose": f"at most {policy.MAX_PURPOSE} characters"},
+        )
+    if "\x00" in purpose:
+        raise Invalid("the purpose holds a NUL character", fields={"purpose": "holds a NUL character"})
+    if not drafts.is_text(purpose):
+        raise Invalid("the purpose holds half a character", fields={"purpose": "holds half a character"})
+
+
+def _named(reference: str) -> str:
+    """What a call asks for, where it has the form of a name: anything else may be a value."""
+    return reference if _is_name(reference) else ""
+
+
+def _load_to_change(unit: AuditedUnit, reference: str) -> tuple[Head, Names]:
+    head = _load(unit, reference, changing=True)
+    unit.about(_subject(head))
+    return head, unit.credentials.names(head)
+
+
 def _load(unit: Unit, reference: str, *, changing: bool = False) -> Head:
     head = unit.credentials.load(reference) if _is_name(reference) else None
     if head is None:
@@ -447,12 +495,12 @@ def _free_reference(unit: Unit, base: str) -> str:
     return reference
 
 
-def _description(head: Head, names: object) -> Description:
+def _description(head: Head, names: Names) -> Description:
     return Description(
         reference=head.reference,
         head=head,
-        client=str(getattr(names, "client", "")),
-        service=str(getattr(names, "service", "")),
-        infrastructure=str(getattr(names, "infrastructure", "")),
-        exposed=bool(getattr(names, "exposed", False)),
+        client=names.client,
+        service=names.service,
+        infrastructure=names.infrastructure,
+        exposed=names.exposed,
     )

@@ -3,9 +3,12 @@
 - `reading(actor)`: read-only.
 - `audited(actor, action, subject, ...)`: one transaction, exactly one audit entry, committed
   together or not at all.
+- `done(actor, action, do, ...)`: the same for an act that may be done again: where another writer
+  came first, or where what was seen has changed meanwhile, it is.
 - `disclose(...)`: an audited act whose entry is committed before it hands out the ticket that
   `Keyring.unseal` demands.
-- `recording(machine)`: what machines write by themselves; no entry, no strongroom.
+- `recording(machine)`, `recorded(machine, do)`: what machines write by themselves; no entry, no
+  strongroom.
 
 A refusal is an entry too, in a second short transaction.  An act whose entry cannot be written
 does not happen: the caller gets `unavailable`.
@@ -17,16 +20,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from domain import policy
 from domain.actors import Actor, Subject
-from domain.audit import BulkTicket, Entry, FactValue, Link, Outcome, Receipt, Ticket
+from domain.audit import BulkTicket, Entry, FactValue, Link, Opening, Outcome, Receipt, Ticket
 from domain.credentials import SealedField
 from domain.errors import (
-    Broken,
     ClaudeToolsError,
+    Conflict,
     Denied,
     NotFound,
     Unauthenticated,
@@ -34,13 +39,23 @@ from domain.errors import (
 )
 from domain.ids import new_id
 from mcp_server.keyring import Keyring
+from mcp_server.work.admission import OwnKey, admit, question_of
 from mcp_server.work.chain import Chain, HeadNotes
+from mcp_server.work.sights import Sights
 from mcp_server.work.unit import AuditedUnit, RecordingUnit, Unit
+from mcp_server.work.words import Plainly, Words
 from storage.audit import Audit
-from storage.transaction import Transaction, begin
+from storage.credentials import Names
+from storage.sight import Question, Sight
+from storage.transaction import Transaction, begin, told
 
 Clock = Callable[[], int]
+T = TypeVar("T")
 
+TRIES = 5
+"""How often the same is tried where another writer came first."""
+ASK_WITHIN_S = 0.6
+"""After a lost reply the entry is looked for only where this little time has passed: the caller is to hear within 2.5 s."""
 _REFUSALS = (Denied, NotFound, Unauthenticated)
 _UNADMITTED = frozenset({"vault.create", "machine.enroll"})
 
@@ -58,6 +73,14 @@ class Found:
     sealed: SealedField
 
 
+class _Changed(Exception):
+    """What an act leans on is not as it was seen; nothing of the act has happened."""
+
+
+class _Behind(Exception):
+    """The matcher does not hold all of the vault's values; nothing of the act has happened."""
+
+
 class Work:
     """Opens transactions over one engine, under one keyring, into one audit chain."""
 
@@ -72,8 +95,8 @@ class Work:
         self._engine = engine
         self._keyring = keyring
         self._chain = Chain(keyring, notes, machine_id)
-        self._machine_id = machine_id
-        self._key_checked = False
+        self._own_key = OwnKey(machine_id, keyring)
+        self._sights = Sights()
         self.notes = notes
         self.clock = clock
 
@@ -83,6 +106,7 @@ class Work:
         with begin(self._engine, write=False) as transaction:
             unit = Unit(transaction.connection, self._keyring.mac, self.clock())
             if actor is not None:
+                unit.look(question_of(actor))
                 admit(unit, actor)
             yield unit
 
@@ -100,54 +124,82 @@ class Work:
         """What a machine writes by itself, committed at the end of the block."""
         with begin(self._engine, write=True) as transaction:
             unit = Unit(transaction.connection, self._keyring.mac, self.clock())
+            unit.look(question_of(machine))
             admit(unit, machine)
             yield RecordingUnit(transaction.connection, unit._guard, unit.now_us)  # noqa: SLF001  # same room
             transaction.commit()
+
+    def recorded(self, machine: Actor, do: Callable[[RecordingUnit], T]) -> T:
+        """The same with a function, which is called again where another writer came first.
+
+        `do` has no effect but in its unit.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                with self.recording(machine) as unit:
+                    made = do(unit)
+            except Unavailable as error:
+                if not error.again:
+                    raise
+            else:
+                return made
+        with self.recording(machine) as unit:
+            made = do(unit)
+        return made
 
     @contextmanager
     def audited(
         self,
         actor: Actor,
         action: str,
-        subject: Subject | None = None,
+        subject: Subject | Callable[[], Subject] | None = None,
         *,
         purpose: str = "",
+        credential: str = "",
         **facts: FactValue,
     ) -> Iterator[AuditedUnit]:
         """One transaction with exactly one audit entry, committed together or not at all.
 
         `purpose` and the facts must already be free of vault values (services.redaction).  What
-        the block raises rolls everything back and is recorded as a refusal.
+        the block raises rolls everything back and is recorded as a refusal.  `credential` is the
+        reference that the block will load: its row comes with those of the actor.
         """
-        if action not in _UNADMITTED:
-            self._check_own_key()
-        entry_id = new_id("au")
-        said = Entry(entry_id, 0, action, "ok", actor, subject or Subject(action.partition(".")[0]))
         unit: AuditedUnit | None = None
         try:
             with begin(self._engine, write=True) as transaction:
-                unit = AuditedUnit(
-                    transaction.connection,
-                    self._keyring.mac,
-                    self.clock(),
-                    actor=actor,
-                    subject=said.subject,
-                    entry_id=entry_id,
-                    facts=dict(facts),
-                )
+                unit = self._unit(transaction, action, actor, facts)
                 if action not in _UNADMITTED:
+                    unit.look(question_of(actor, credential=credential))
+                    self._own_key.check(unit)
                     admit(unit, actor)
                 policy.may(actor, action)
                 yield unit
-                entry = _entry(unit, action, "ok", purpose, _revision(unit))
-                unit.commit_known(self._commit(transaction, unit.audit, entry))
+                entry = _entry(unit, action, _known(subject, unit, action), purpose)
+                unit.commit_known(self._commit(transaction, unit, entry))
         except Unavailable:
             # The entry could not be written; a second try would keep the caller waiting.
             raise
         except ClaudeToolsError as error:
-            about = unit.subject if unit is not None else said.subject
-            self._refusal(actor, action, about, purpose, facts, error)
+            self._refusal(actor, action, _known(subject, unit, action), purpose, facts, error)
             raise
+
+    def done(
+        self,
+        actor: Actor,
+        action: str,
+        do: Callable[[AuditedUnit], T],
+        *,
+        subject: Subject | Callable[[], Subject] | None = None,
+        purpose: Words | str = "",
+        credential: str = "",
+        **facts: FactValue,
+    ) -> tuple[T, AuditedUnit]:
+        """An audited act as a function, which is called again where another writer came first.
+
+        `do` has no effect but in its unit.  `purpose` may be text that is not struck yet.
+        """
+        question = question_of(actor, credential=credential)
+        return self._done(actor, action, do, question, subject, purpose, facts)
 
     def disclose(
         self,
@@ -155,59 +207,161 @@ class Work:
         action: str,
         find: Callable[[AuditedUnit], Found],
         *,
-        purpose: str,
-        subject: Subject | None = None,
+        purpose: Words | str,
+        credential: str,
+        field: str = "",
+        subject: Subject | Callable[[], Subject] | None = None,
     ) -> tuple[Ticket, Found]:
         """Commits the entry of a decrypt, then hands out the ticket for that very field.
 
-        `find` runs inside the transaction: it loads the field and asks the policy.
+        `find` runs inside the transaction: it loads the field and asks the policy.  It may be called
+        again.  What an earlier disclosure has seen is not read again: the entry is stored only
+        where all of it is unchanged, row for row, at that moment.
         """
-        with self.audited(actor, action, subject, purpose=purpose) as unit:
+
+        def look_up(unit: AuditedUnit) -> Found:
             found = find(unit)
             unit.about(found.subject)
             unit.note(field=found.sealed.field, version=found.sealed.version)
+            return found
+
+        question = question_of(actor, credential=credential, field=field, opens=True)
+        found, unit = self._done(actor, action, look_up, question, subject, purpose, {})
         sealed = found.sealed
         ticket = Ticket(unit.receipt, sealed.credential_id, sealed.field, sealed.version, sealed.blob)
         return ticket, found
 
-    def load_values(self, machine: Actor) -> tuple[BulkTicket, list[SealedField], tuple[int, int]]:
-        """Commits one `redaction.load` entry with the number of values, then hands them out sealed."""
+    def load_values(self, machine: Actor) -> tuple[BulkTicket, list[SealedField], int]:
+        """Commits one `redaction.load` entry with the number of values, then hands them out sealed, with their mark."""
         with self.audited(machine, "redaction.load", Subject("vault")) as unit:
-            state = unit.credentials.sealed_state()
+            # The mark first: a value that comes in between is loaded, and loaded again.
+            mark = unit.credentials.mark()
             fields = list(unit.credentials.every_sealed())
             unit.note(values=len(fields))
-        return BulkTicket(unit.receipt, len(fields)), fields, state
+        return BulkTicket(unit.receipt, len(fields)), fields, mark
 
-    def _check_own_key(self) -> None:
-        """Once a process: what another machine's key signs would be told as forged.  Raises Broken."""
-        if self._key_checked:
-            return
-        try:
-            with self.reading(None) as unit:
-                machine = unit.identity.machine(self._machine_id)
-        except Broken:
-            return  # the act itself refuses, and records it
-        if machine is not None and machine.public_key != self._keyring.machine_public_key():
-            raise Broken("this machine's audit key is another machine's", hint="claudetools keys recover")
-        self._key_checked = True
+    # What the doors are made of.
 
-    def _commit(self, transaction: Transaction, audit: Audit, entry: Entry) -> Receipt:
-        with self._chain.lock:
-            made = self._chain.append(audit, entry)
+    def _unit(self, transaction: Transaction, action: str, actor: Actor, facts: dict[str, FactValue]) -> AuditedUnit:
+        return AuditedUnit(
+            transaction.connection,
+            self._keyring.mac,
+            self.clock(),
+            actor=actor,
+            subject=Subject(""),
+            entry_id=new_id("au"),
+            facts=dict(facts),
+        )
+
+    def _done(
+        self,
+        actor: Actor,
+        action: str,
+        do: Callable[[AuditedUnit], T],
+        question: Question,
+        subject: Subject | Callable[[], Subject] | None,
+        purpose: Words | str,
+        facts: dict[str, FactValue],
+    ) -> tuple[T, AuditedUnit]:
+        words = Plainly(purpose) if isinstance(purpose, str) else purpose
+        for left in reversed(range(TRIES)):
+            known = self._sights.get(question) if left else None
             try:
+                return self._attempt(actor, action, do, question, known, subject, words, facts, last=not left)
+            except _Changed:
+                self._sights.drop(question)
+            except _Behind:
+                self._sights.drop(question)
+                words.renew()
+            except Unavailable as error:
+                if not error.again or not left:
+                    raise
+        raise Unavailable("what this act leans on keeps changing", hint="try again")
+
+    def _attempt(
+        self,
+        actor: Actor,
+        action: str,
+        do: Callable[[AuditedUnit], T],
+        question: Question,
+        known: Sight | None,
+        subject: Subject | Callable[[], Subject] | None,
+        words: Words,
+        facts: dict[str, FactValue],
+        *,
+        last: bool,
+    ) -> tuple[T, AuditedUnit]:
+        unit: AuditedUnit | None = None
+        said = ""
+        try:
+            with begin(self._engine, write=True) as transaction:
+                unit = self._unit(transaction, action, actor, facts)
+                sight = known or unit.look(question)
+                if known is not None:
+                    unit.see(known)
+                struck = words.struck(sight.mark)
+                if struck is None:
+                    raise _Behind
+                said = struck
+                self._own_key.check(unit)
+                admit(unit, actor)
+                policy.may(actor, action)
+                with first_come():
+                    made = do(unit)
+                entry = _entry(unit, action, _known(subject, unit, action), said)
+                # Where something was written, the rows are held, or checked by their revision.
+                condition = sight if question.opens and sight.whole and unit.sight is sight else None
+                unit.commit_known(self._commit(transaction, unit, entry, condition))
+                if condition is not None:
+                    self._sights.keep(question, condition)
+                return made, unit
+        except Unavailable:
+            raise
+        except ClaudeToolsError as error:
+            # Nobody is refused for what was seen a while ago, or for losing a race that can be run again.
+            if known is not None or (isinstance(error, Conflict) and error.again and not last):
+                raise _Changed from None
+            self._refusal(actor, action, _known(subject, unit, action), said, facts, error)
+            raise
+
+    def _commit(
+        self, transaction: Transaction, unit: AuditedUnit | None, entry: Entry, condition: Sight | None = None
+    ) -> Receipt:
+        begun = time.monotonic()
+        with self._chain.lock:
+            opening, made = self._chain.next(entry)
+            try:
+                with told():
+                    self._store(transaction, opening, made, condition)
                 transaction.commit()
-            except ClaudeToolsError:
-                if not self._came_through(entry, made):
+            except ClaudeToolsError as error:
+                if isinstance(error, Unavailable) and error.again:
+                    raise  # nothing of it happened, and nothing of it can still happen
+                if not self._came_through(entry, made, time.monotonic() - begun):
+                    # It may still come through, and what is appended now must not meet it.
+                    self._chain.abandon()
                     raise
             return self._chain.advance(made, entry.entry_id)
 
-    def _came_through(self, entry: Entry, made: Link) -> bool:
+    @staticmethod
+    def _store(transaction: Transaction, opening: Opening | None, made: Link, condition: Sight | None) -> None:
+        audit = Audit(transaction.connection)
+        if opening is not None:
+            audit.open_chain(opening)
+        with transaction.last_write():
+            if condition is None:
+                audit.append(made)
+            elif not audit.append_while(made, condition):
+                raise _Changed
+
+    def _came_through(self, entry: Entry, made: Link, waited_s: float) -> bool:
         """Whether a commit that reported a failure is there all the same."""
+        if waited_s > ASK_WITHIN_S:
+            return False
         try:
             with begin(self._engine, write=False) as transaction:
                 stored = Audit(transaction.connection).hash_of(entry.entry_id)
         except ClaudeToolsError:
-            self._chain.abandon()
             return False
         return stored == made.hash
 
@@ -220,6 +374,8 @@ class Work:
         facts: dict[str, FactValue],
         error: ClaudeToolsError,
     ) -> None:
+        if self._own_key.is_foreign:
+            return  # what this process signs now would be told as forged
         outcome: Outcome = "denied" if isinstance(error, _REFUSALS) else "failed"
         entry = Entry(
             entry_id=new_id("au"),
@@ -231,72 +387,69 @@ class Work:
             purpose=purpose,
             facts={**facts, "error": error.code},
         )
-        with begin(self._engine, write=True) as transaction:
-            self._commit(transaction, Audit(transaction.connection), entry)
+        for left in reversed(range(TRIES)):
+            try:
+                with begin(self._engine, write=True) as transaction:
+                    self._commit(transaction, None, entry)
+                break
+            except Unavailable as busy:
+                if not busy.again or not left:
+                    raise
         error.entry = entry.entry_id
 
 
-def _entry(unit: AuditedUnit, action: str, outcome: Outcome, purpose: str, revision: int | None) -> Entry:
+@contextmanager
+def first_come() -> Iterator[None]:
+    """Says of a unique key that was taken between looking and writing that the act may be done again."""
+    try:
+        with told():
+            yield
+    except Conflict as error:
+        error.again = error.again or isinstance(error.__context__, IntegrityError)
+        raise
+
+
+def _known(said: Subject | Callable[[], Subject] | None, unit: AuditedUnit | None, action: str) -> Subject:
+    """What an act is about: what it found, or else what its caller said."""
+    if unit is not None and unit.subject.type:
+        return unit.subject
+    if said is None:
+        return Subject(action.partition(".")[0])
+    return said() if callable(said) else said
+
+
+def _entry(unit: AuditedUnit, action: str, subject: Subject, purpose: str) -> Entry:
     return Entry(
         entry_id=unit.entry_id,
         at_us=unit.now_us,
         action=action,
-        outcome=outcome,
+        outcome="ok",
         actor=unit.actor,
-        subject=unit.subject,
-        revision=revision,
+        subject=subject,
+        revision=_revision(unit, subject),
         purpose=purpose,
         facts=unit.facts,
     )
 
 
-def _revision(unit: AuditedUnit) -> int | None:
+def _revision(unit: AuditedUnit, subject: Subject) -> int | None:
     """The new revision of the guarded row that the act changed: one act, one such row."""
     if not unit.changed:
         return None
     (changed,) = unit.changed  # more than one would leave a row that no entry vouches for
-    if changed[:2] != (unit.subject.type, unit.subject.id):
+    if changed[:2] != (subject.type, subject.id):
         raise RuntimeError("an audited act changed a guarded row that is not its subject")
     return changed[2]
-
-
-def admit(unit: Unit, actor: Actor) -> None:
-    """Checks, in the act's own transaction, that who acts is still allowed in.
-
-    Raises Denied for a revoked agent, person or machine, Unauthenticated for one that does not
-    exist, Broken for a row that was tampered with.
-    """
-    machine = unit.identity.machine(actor.machine_id or actor.id)
-    if machine is None:
-        raise Unauthenticated("this machine is not enrolled here", hint="./setup.sh")
-    if machine.state != "active":
-        raise Denied("this machine was revoked", hint="an owner can enroll it again: ./setup.sh")
-    if actor.kind == "machine":
-        return
-    person = unit.identity.person(actor.id if actor.kind == "person" else actor.owner_id)
-    if person is None:
-        raise Unauthenticated("that person does not exist", hint="claudetools login")
-    if person.state != "active":
-        raise Denied("that person was shut out", hint="ask an owner of the vault")
-    if actor.kind == "agent":
-        agent = unit.identity.agent(actor.id)
-        if agent is None:
-            raise Unauthenticated("that agent does not exist", hint="claudetools agent list")
-        if agent.state != "active":
-            raise Denied(
-                f"the agent {agent.name} was revoked",
-                hint="an owner can enroll it again: claudetools agent enroll",
-            )
-        if agent.machine_id != actor.machine_id or agent.owner_id != actor.owner_id:
-            raise Denied("that agent belongs to another machine or person")
 
 
 __all__ = [
     "AuditedUnit",
     "Found",
     "HeadNotes",
+    "Names",
     "RecordingUnit",
     "Unit",
+    "Words",
     "Work",
     "admit",
     "now_us",

@@ -9,10 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
-from domain.audit import Entry, Link, Receipt, Signer, link, open_chain
+from domain.audit import Entry, Link, Opening, Receipt, Signer, link, open_chain
 from domain.errors import Unavailable
 from domain.ids import new_id
-from storage.audit import Audit
 
 DIGEST_BYTES = 32
 
@@ -20,7 +19,7 @@ DIGEST_BYTES = 32
 class Chain:
     """One chain, opened with its first entry.
 
-    Hold `lock` from `append` until the transaction is committed and `advance` was called.
+    Hold `lock` from `next` until the transaction is committed and `advance` was called.
     """
 
     def __init__(self, signer: Signer, notes: HeadNotes, machine_id: str) -> None:
@@ -32,17 +31,13 @@ class Chain:
         self._seq = 0
         self._head = b""
 
-    def append(self, audit: Audit, entry: Entry) -> Link:
-        """Inserts the entry after the head, in the caller's transaction."""
-        chain_id, seq, head = self._chain_id, self._seq, self._head
-        if not chain_id:
-            chain_id = new_id("ch")
-            opening = open_chain(chain_id, self._machine_id, entry.actor.id, process_name(), entry.at_us, self._signer)
-            audit.open_chain(opening)
-            seq, head = 0, opening.hash
-        made = link(entry, chain_id, seq + 1, head, self._signer)
-        audit.append(made)
-        return made
+    def next(self, entry: Entry) -> tuple[Opening | None, Link]:
+        """The entry in its place after the head, and the opening of the chain where this is its first."""
+        if self._chain_id:
+            return None, link(entry, self._chain_id, self._seq + 1, self._head, self._signer)
+        chain_id = new_id("ch")
+        opening = open_chain(chain_id, self._machine_id, entry.actor.id, process_name(), entry.at_us, self._signer)
+        return opening, link(entry, chain_id, 1, opening.hash, self._signer)
 
     def advance(self, made: Link, entry_id: str) -> Receipt:
         """Moves the head to an entry whose commit is known, and notes it on this machine."""

@@ -20,6 +20,7 @@ from storage.inspect import guarded_rows, sealed_rows
 from storage.invitations import Invitations
 from storage.keys import Keys
 from storage.registry import Registry
+from storage.sight import Question, Sight, look
 
 
 class RecordingUnit:
@@ -46,6 +47,21 @@ class Unit(RecordingUnit):
         """Everything that is wrong with the guarded rows and the sealed fields."""
         yield from guarded_rows(self._connection, self._guard)
         yield from sealed_rows(self._connection)
+
+    def look(self, question: Question) -> Sight:
+        """Reads in one statement what the repositories would ask for one after the other."""
+        sight = look(self._connection, question)
+        self._guard.see(sight)
+        return sight
+
+    def see(self, sight: Sight) -> None:
+        """Takes what an earlier act has seen and checked; the entry will hold it against the rows."""
+        self._guard.see(sight, trusted=True)
+
+    @property
+    def sight(self) -> Sight | None:
+        """What `look` or `see` brought; None once a row of it was changed."""
+        return self._guard.sight
 
     @property
     def changed(self) -> list[tuple[str, str, int]]:

@@ -128,7 +128,7 @@ def expect(vault: Vault, reference: str, kind: str, field: str, text: str) -> No
     if leaves_to_agents(kind, field):
         revealed = vault.app.credentials.reveal(vault.agent, reference, field=field, purpose="look")
         assert revealed.value.expose() == text
-        assert revealed.description.exposed
+        assert vault.app.credentials.describe(vault.person, reference).exposed
         return
     with vault.writes() as entries, pytest.raises(Denied) as refused:
         vault.app.credentials.reveal(vault.agent, reference, field=field, purpose="look")
