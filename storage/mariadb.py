@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SETUP = (
     # Byte-wise comparison, no silent cutting of what does not fit, UTC, and no lock waited for longer than our callers wait.
-    "SET NAMES utf8mb4 COLLATE utf8mb4_bin, autocommit = 1, time_zone = '+00:00', innodb_lock_wait_timeout = 1, sql_mode = 'STRICT_ALL_TABLES'",
+    "SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, autocommit = 1, time_zone = '+00:00', innodb_lock_wait_timeout = 1, sql_mode = 'STRICT_ALL_TABLES'",
     # Its variable has one name before 11.1 and another after.  Under REPEATABLE READ concurrent appends fail (1020).
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )

@@ -40,12 +40,19 @@ Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 Hash = LargeBinary(64)
 Id = String(40)
 Name = String(255)
-# Byte-wise collation: ids, references and terms are compared exactly, on both databases.
+
+
+def _free(size: int) -> String:
+    """Text in which values are struck: the marks that stand for them make it longer than what was given."""
+    return String(size).with_variant(mysql.TEXT(), "mysql", "mariadb")
+
+
+# Byte-wise collation, in which "a" and "a " differ: ids, references and terms are compared exactly, on both databases.
 _EXACT: dict[str, Any] = {  # Any: SQLAlchemy types each of these keywords apart
     "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
+    "mysql_collate": "utf8mb4_nopad_bin",
     "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
+    "mariadb_collate": "utf8mb4_nopad_bin",
 }
 
 
@@ -136,7 +143,7 @@ clients = Table(
     metadata,
     Column("client_id", Id, primary_key=True),
     Column("slug", String(64), nullable=False, unique=True),
-    Column("name", Name, nullable=False),
+    Column("name", _free(255), nullable=False),
     Column("url", Text, nullable=False),
     Column("note", Text, nullable=False),
     _us("created_us"),
@@ -152,7 +159,7 @@ def _belonging(name: str, key: str) -> Table:
         Column(key, Id, primary_key=True),
         Column("client_id", Id, nullable=False),
         Column("slug", String(64), nullable=False),
-        Column("name", Name, nullable=False),
+        Column("name", _free(255), nullable=False),
         Column("url", Text, nullable=False),
         Column("note", Text, nullable=False),
         _us("created_us"),
@@ -188,7 +195,7 @@ credentials = Table(
     Column("client_id", Id, nullable=False),
     Column("service_id", Id, nullable=False),
     Column("infrastructure_id", Id, nullable=False),
-    Column("service_name", Name, nullable=False),
+    Column("service_name", _free(255), nullable=False),
     Column("username", Text, nullable=False),
     Column("external_url", Text, nullable=False),
     Column("ports", Text, nullable=False),
@@ -299,7 +306,7 @@ audit_entries = Table(
     Column("client_id", Id, nullable=False),
     Column("subject_type", String(32), nullable=False),
     Column("subject_id", String(64), nullable=False),
-    Column("subject_name", Name, nullable=False),
+    Column("subject_name", _free(255), nullable=False),
     Column("subject_revision", Integer, nullable=True),
     Column("purpose", Text, nullable=False),
     Column("format", Integer, nullable=False),
@@ -317,6 +324,10 @@ audit_entries = Table(
 
 def _text(name: str, size: int) -> Column[str]:
     return Column(name, String(size), nullable=False, server_default="")
+
+
+def _told(name: str, size: int) -> Column[str]:
+    return Column(name, _free(size), nullable=False, server_default="")
 
 
 def _long(name: str) -> Column[str]:
@@ -338,7 +349,7 @@ incidents = Table(
     Column("type", String(32), nullable=False),
     Column("severity", String(16), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("title", String(300), nullable=False),
+    Column("title", _free(300), nullable=False),
     _long("description"),
     _long("findings"),
     _long("root_cause"),
@@ -367,7 +378,7 @@ incident_timeline = Table(
     Column("occurred_text", String(64), nullable=False),
     Column("precision", String(16), nullable=False),
     _us("recorded_us"),
-    Column("source", String(200), nullable=False),
+    Column("source", _free(200), nullable=False),
     Column("actor_kind", String(16), nullable=False),
     Column("actor_id", Id, nullable=False),
     Column("actor_name", Name, nullable=False),
@@ -403,7 +414,7 @@ incident_links = Table(
     Column("incident_id", Id, nullable=False),
     Column("kind", String(16), nullable=False),  # credential | agent | audit | context
     Column("target_id", String(64), nullable=False),
-    Column("target_name", Name, nullable=False),
+    Column("target_name", _free(255), nullable=False),
     Column("waived", Text, nullable=False),  # the reason, where a person waived its rotation
     _us("added_us"),
     PrimaryKeyConstraint("incident_id", "kind", "target_id"),
@@ -427,9 +438,9 @@ context_records = Table(
     Column("state", String(16), nullable=False, server_default="active"),
     Column("kind", String(16), nullable=False),
     _text("project", 80),
-    _text("project_name", 200),
+    _told("project_name", 200),
     _text("client", 200),
-    _text("branch", 200),
+    _told("branch", 200),
     _text("machine_id", 40),
     _text("machine_name", 200),
     _text("agent_id", 40),
@@ -445,8 +456,8 @@ context_records = Table(
     _count("digest_tokens"),
     _count("person_length"),
     _count("rest_length"),
-    _text("title", 300),
-    _text("outcome", 600),
+    _told("title", 300),
+    _told("outcome", 600),
     _long("tags"),
     _long("files"),
     _long("commits"),
@@ -477,5 +488,5 @@ CONTEXT_TERMS_SQLITE = (
 )
 CONTEXT_TERMS_MARIADB = (
     "CREATE TABLE IF NOT EXISTS context_terms (number BIGINT NOT NULL PRIMARY KEY, terms LONGTEXT NOT NULL, "
-    "FULLTEXT INDEX ix_context_terms (terms)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    "FULLTEXT INDEX ix_context_terms (terms)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
 )

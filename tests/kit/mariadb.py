@@ -226,7 +226,7 @@ class MariaDB:
         """A new, empty database."""
         self._names += 1
         name = f"t_{os.getpid()}_{self._names}"
-        self.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        self.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
         return name
 
     def drop(self, database: str) -> None:

@@ -340,7 +340,7 @@ class MariaDBStore:
     def put_back(self, kept: Any) -> None:
         template = self.server.template(kept)
         self.server.execute(f"DROP DATABASE IF EXISTS `{self.name}`")
-        self.server.execute(f"CREATE DATABASE `{self.name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        self.server.execute(f"CREATE DATABASE `{self.name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin")
         self.server.run(template.statements, database=self.name)
 
     def copy(self) -> str:

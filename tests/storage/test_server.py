@@ -167,7 +167,7 @@ def test_a_session_that_was_dialled_anew_is_set_up_like_the_first(engine: Engine
             return list(transaction.connection.execute(asked).one())
 
     before = session()
-    assert before[:3] == ["READ-COMMITTED", "+00:00", "utf8mb4_bin"]
+    assert before[:3] == ["READ-COMMITTED", "+00:00", "utf8mb4_nopad_bin"]
     proxy.break_all()
     assert session() == before
 

@@ -11,10 +11,15 @@ down_revision = None
 
 EXACT = {
     "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
+    "mysql_collate": "utf8mb4_nopad_bin",
     "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
+    "mariadb_collate": "utf8mb4_nopad_bin",
 }
+
+
+def free(size: int) -> sa.String:
+    """Text that grows where values are struck."""
+    return sa.String(length=size).with_variant(mysql.TEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -72,7 +77,7 @@ def upgrade() -> None:
         sa.Column("client_id", sa.String(length=40), nullable=False),
         sa.Column("subject_type", sa.String(length=32), nullable=False),
         sa.Column("subject_id", sa.String(length=64), nullable=False),
-        sa.Column("subject_name", sa.String(length=255), nullable=False),
+        sa.Column("subject_name", free(255), nullable=False),
         sa.Column("subject_revision", sa.Integer(), nullable=True),
         sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("format", sa.Integer(), nullable=False),
@@ -116,7 +121,7 @@ def upgrade() -> None:
         "clients",
         sa.Column("client_id", sa.String(length=40), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("name", free(255), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
@@ -151,9 +156,9 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), server_default="active", nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("project", sa.String(length=80), server_default="", nullable=False),
-        sa.Column("project_name", sa.String(length=200), server_default="", nullable=False),
+        sa.Column("project_name", free(200), server_default="", nullable=False),
         sa.Column("client", sa.String(length=200), server_default="", nullable=False),
-        sa.Column("branch", sa.String(length=200), server_default="", nullable=False),
+        sa.Column("branch", free(200), server_default="", nullable=False),
         sa.Column("machine_id", sa.String(length=40), server_default="", nullable=False),
         sa.Column("machine_name", sa.String(length=200), server_default="", nullable=False),
         sa.Column("agent_id", sa.String(length=40), server_default="", nullable=False),
@@ -169,8 +174,8 @@ def upgrade() -> None:
         sa.Column("digest_tokens", sa.Integer(), server_default="0", nullable=False),
         sa.Column("person_length", sa.Integer(), server_default="0", nullable=False),
         sa.Column("rest_length", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("title", sa.String(length=300), server_default="", nullable=False),
-        sa.Column("outcome", sa.String(length=600), server_default="", nullable=False),
+        sa.Column("title", free(300), server_default="", nullable=False),
+        sa.Column("outcome", free(600), server_default="", nullable=False),
         sa.Column(
             "tags",
             sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
@@ -246,7 +251,7 @@ def upgrade() -> None:
         sa.Column("client_id", sa.String(length=40), nullable=False),
         sa.Column("service_id", sa.String(length=40), nullable=False),
         sa.Column("infrastructure_id", sa.String(length=40), nullable=False),
-        sa.Column("service_name", sa.String(length=255), nullable=False),
+        sa.Column("service_name", free(255), nullable=False),
         sa.Column("username", sa.Text(), nullable=False),
         sa.Column("external_url", sa.Text(), nullable=False),
         sa.Column("ports", sa.Text(), nullable=False),
@@ -301,7 +306,7 @@ def upgrade() -> None:
         sa.Column("incident_id", sa.String(length=40), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("target_id", sa.String(length=64), nullable=False),
-        sa.Column("target_name", sa.String(length=255), nullable=False),
+        sa.Column("target_name", free(255), nullable=False),
         sa.Column("waived", sa.Text(), nullable=False),
         sa.Column("added_us", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("incident_id", "kind", "target_id"),
@@ -321,7 +326,7 @@ def upgrade() -> None:
         sa.Column("occurred_text", sa.String(length=64), nullable=False),
         sa.Column("precision", sa.String(length=16), nullable=False),
         sa.Column("recorded_us", sa.BigInteger(), nullable=False),
-        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("source", free(200), nullable=False),
         sa.Column("actor_kind", sa.String(length=16), nullable=False),
         sa.Column("actor_id", sa.String(length=40), nullable=False),
         sa.Column("actor_name", sa.String(length=255), nullable=False),
@@ -347,7 +352,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("severity", sa.String(length=16), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("title", sa.String(length=300), nullable=False),
+        sa.Column("title", free(300), nullable=False),
         sa.Column(
             "description",
             sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
@@ -387,7 +392,7 @@ def upgrade() -> None:
         sa.Column("infrastructure_id", sa.String(length=40), nullable=False),
         sa.Column("client_id", sa.String(length=40), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("name", free(255), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
@@ -465,7 +470,7 @@ def upgrade() -> None:
         sa.Column("service_id", sa.String(length=40), nullable=False),
         sa.Column("client_id", sa.String(length=40), nullable=False),
         sa.Column("slug", sa.String(length=64), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("name", free(255), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
@@ -496,5 +501,5 @@ def upgrade() -> None:
     else:
         op.execute(
             "CREATE TABLE IF NOT EXISTS context_terms (number BIGINT NOT NULL PRIMARY KEY, terms LONGTEXT NOT NULL, "
-            "FULLTEXT INDEX ix_context_terms (terms)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            "FULLTEXT INDEX ix_context_terms (terms)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
         )
