@@ -59,6 +59,30 @@ def shapes() -> list[Shape]:
     return [shape_of(name, tuple(sorted(c.name for c in metadata.tables[name].columns))) for name in names]
 
 
+def shapes_in(connection: Connection) -> list[Shape]:
+    """The same as far as a database has them, that an older program made."""
+    there = columns_there(connection)
+    found = []
+    for shape in shapes():
+        columns = tuple(name for name in shape.columns if name in there.get(shape.name, ()))
+        if columns:
+            found.append(shape_of(shape.name, columns))
+    return found
+
+
+def columns_there(connection: Connection) -> dict[str, set[str]]:
+    """The tables of a database and their columns."""
+    query = (
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+        if is_mariadb(connection)
+        else "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table'"
+    )
+    there: dict[str, set[str]] = {}
+    for name, column_name in connection.execute(text(query)):
+        there.setdefault(str(name), set()).add(str(column_name))
+    return there
+
+
 def shape_of(name: str, columns: tuple[str, ...]) -> Shape:
     """The shape of a table with these columns.  Raises Broken for a table that this program does not know."""
     known = metadata.tables.get(name)

@@ -23,11 +23,10 @@ from sqlalchemy import (
     Table,
     Text,
     select,
-    text,
 )
 
 from storage.engine import as_bytes, is_mariadb
-from storage.rows import PATIENCE_S, shapes
+from storage.rows import PATIENCE_S, columns_there, shapes
 from storage.schema import MIN_READER, MIN_WRITER, compatibility
 from storage.transaction import FENCED, begin
 
@@ -179,12 +178,7 @@ _SEEDED = frozenset({"marks"})
 
 def tables_there(connection: Connection) -> frozenset[str]:
     """The names of the tables of a database."""
-    query = (
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
-        if is_mariadb(connection)
-        else "SELECT name FROM sqlite_master WHERE type = 'table'"
-    )
-    return frozenset(str(row[0]) for row in connection.execute(text(query)))
+    return frozenset(columns_there(connection))
 
 
 def _has_table(connection: Connection) -> bool:

@@ -30,11 +30,13 @@ from storage.engine import as_bytes
 from storage.inspect import GUARDED
 from storage.keys import Slot, read_slots
 from storage.migrations import current_revision, known
-from storage.rows import count, read, shapes, snapshot
+from storage.rows import count, read, shapes_in, snapshot
 from storage.schema import SCHEMA_VERSION
 
 SLOTS = frozenset({"file", "recovery"})
 """The kinds of key slots that a backup carries: random keys, which nobody can guess."""
+FIRST = "0001"
+"""The revision of schema 1; all later ones are of this program's."""
 NEWER = "git pull && ./setup.sh"
 _START = 9
 _READ = 262_144
@@ -69,18 +71,19 @@ class Checked:
 def create(app: App, actor: Actor, write: Callable[[bytes], object], tell: Progress) -> Made:
     """Writes a backup of the whole vault, as it is at one moment, while others go on working.
 
-    The audit entry comes first, and is in the backup.  Raises Denied for an actor without the right.
+    Also of a database that an older program made and that waits for its upgrade.  The audit entry comes first, and is in the backup.  Raises Denied for an actor without the right.
     """
     vault_id = app.keyring.vault_id
     with app.work.audited(actor, "backup.create", Subject("vault", vault_id, "vault")):
         pass
     created_us = app.work.clock()
     with snapshot(app.engine) as connection:
+        revision = current_revision(connection)
         header = Header(
             vault_id=vault_id,
             created_us=created_us,
-            schema=SCHEMA_VERSION,
-            revision=current_revision(connection),
+            schema=1 if revision == FIRST else SCHEMA_VERSION,
+            revision=revision,
             program=__version__,
             slots=tuple(
                 HeaderSlot(slot.slot_id, slot.kind, slot.wrapped)
@@ -98,7 +101,7 @@ def create(app: App, actor: Actor, write: Callable[[bytes], object], tell: Progr
                 write(raw)
 
         out(preamble + sealer.head)
-        wanted = [(shape, count(connection, shape)) for shape in shapes()]
+        wanted = [(shape, count(connection, shape)) for shape in shapes_in(connection)]
         total, done = sum(number for _, number in wanted), 0
         for shape, _ in wanted:
             out(sealer.update(content.begin(shape.name, shape.columns)))

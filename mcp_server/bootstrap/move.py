@@ -155,7 +155,8 @@ def tidy(settings: Settings) -> bool:
     """Ends a move that was cut off when this machine worked in the new place already.  False where there is nothing to do."""
     place = kept(settings)
     origin = place.partition(_MARK)[0]
-    left = _MARK in place and "://" not in place and Path(origin).exists() and origin != str(settings.database_file)
+    in_use = settings.is_embedded and origin == str(settings.database_file)
+    left = _MARK in place and "://" not in place and Path(origin).exists() and not in_use
     if left:
         _put_aside(place, place_of(origin, settings.home))
     return write_hooks_settings(settings) or left

@@ -13,7 +13,7 @@ from storage.identity import read_machine_state
 from storage.keys import Slot, read_compatibility, read_slots, read_vault_id
 from storage.schema import REVISION, SCHEMA_VERSION
 from storage.transaction import begin
-from storage.transfer import NO_PROGRAM, read_notice
+from storage.transfer import NO_PROGRAM, is_on_its_way, read_notice
 
 RECOVER = "claudetools keys recover"
 REVOKED = "this machine was revoked"
@@ -66,6 +66,13 @@ def check_version(connection: Connection) -> None:
             f"the database was made by an older program (at {revision or 'its beginning'}; this one needs {REVISION})",
             hint="claudetools upgrade",
         )
+
+
+def refuse_on_its_way(engine: Engine) -> None:
+    """Raises Conflict for a database that a vault has not arrived in, or has left.  It has its tables."""
+    with begin(engine, write=False) as transaction:
+        if is_on_its_way(transaction.connection):
+            raise _on_its_way(transaction.connection)
 
 
 def _on_its_way(connection: Connection) -> Conflict:
