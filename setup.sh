@@ -12,7 +12,8 @@ On a database that holds a vault already, this machine joins it: with an invitat
 password of a person of that vault.
 
   --home DIR             the data directory (default: $CLAUDETOOLS_HOME, else the platform's place for data)
-  --person NAME          the first person (default: your user name)
+  --person NAME          the first person, or who joins (default: your user name)
+  --machine NAME         what this machine is called (default: its host name)
   --password-file FILE   where that person's password stands
   --recovery-file FILE   where to write the recovery key, instead of showing it
   --database URL         a MariaDB that several machines share: mariadb+pymysql://USER@HOST/DATABASE
@@ -36,7 +37,7 @@ TEXT
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 venv=$root/.venv
-home=${CLAUDETOOLS_HOME:-} person='' password_file='' recovery_file='' database='' database_password_file=''
+home=${CLAUDETOOLS_HOME:-} person='' machine='' password_file='' recovery_file='' database='' database_password_file=''
 server_fingerprint='' invitation_file='' invitation_code_file='' recovery_key_file=''
 interactive=yes claude=yes check=no mode=setup changed=no
 
@@ -53,10 +54,10 @@ read_options() {
         option=$1 value=''
         shift
         case $option in
-            --home=* | --person=* | --password-file=* | --recovery-file=* | --database=* | --database-password-file=* | \
+            --home=* | --person=* | --machine=* | --password-file=* | --recovery-file=* | --database=* | --database-password-file=* | \
                 --server-fingerprint=* | --invitation-file=* | --invitation-code-file=* | --recovery-key-file=*)
                 value=${option#*=} option=${option%%=*} ;;
-            --home | --person | --password-file | --recovery-file | --database | --database-password-file | \
+            --home | --person | --machine | --password-file | --recovery-file | --database | --database-password-file | \
                 --server-fingerprint | --invitation-file | --invitation-code-file | --recovery-key-file)
                 [ $# -gt 0 ] || fail "$option needs a value" './setup.sh --help' 2
                 value=$1
@@ -65,6 +66,7 @@ read_options() {
         case $option in
             --home) home=$value ;;
             --person) person=$value ;;
+            --machine) machine=$value ;;
             --password-file) password_file=$value ;;
             --recovery-file) recovery_file=$value ;;
             --database) database=$value ;;
@@ -85,7 +87,7 @@ read_options() {
             *://*:*@*) fail 'the URL of the database holds a password' 'leave it out: --database-password-file FILE' 2 ;;
         esac
         case $option in
-            --home | --person | --password-file | --recovery-file | --database | --database-password-file | \
+            --home | --person | --machine | --password-file | --recovery-file | --database | --database-password-file | \
                 --server-fingerprint | --invitation-file | --invitation-code-file | --recovery-key-file)
                 [ -n "$value" ] || fail "$option needs a value" './setup.sh --help' 2 ;;
         esac
@@ -277,6 +279,7 @@ installation() {
         return 0
     fi
     if [ -n "$person" ]; then options+=(--person "$person"); fi
+    if [ -n "$machine" ]; then options+=(--machine "$machine"); fi
     if [ -n "$password_file" ]; then options+=(--password-file "$password_file"); fi
     if [ -n "$recovery_file" ]; then options+=(--recovery-file "$recovery_file"); fi
     if [ -n "$database" ]; then options+=(--database "$database"); fi

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from domain.errors import Conflict, Invalid
 from domain.plain import Plain
 from mcp_server.bootstrap import accounts
-from mcp_server.bootstrap.opening import address_of
+from mcp_server.bootstrap.opening import address_of, refuse_on_its_way
 from mcp_server.bootstrap.reaching import knock, reach
 from mcp_server.bootstrap.wanted import Report, Step, Wanted
 from mcp_server.config import Settings, save_settings, write_private
@@ -57,7 +57,8 @@ def prepare(
 ) -> tuple[Settings, Engine]:
     """The database, reached, with its tables and accounts.  Raises Invalid, Unavailable, Conflict.
 
-    On an empty database the account of the URL makes tables and accounts, and is not kept where they could be made.
+    On an empty database the account of the URL makes tables and accounts, and is not kept where they could be made.  What
+    an invitation brought is kept once it was taken.
     """
     if settings.is_embedded:
         changed = make_file(settings)
@@ -78,10 +79,7 @@ def prepare(
         fresh = is_empty(engine)
         changed = bring_up(engine, address)
         report(Step(f"database {address.place}", changed))
-        if opened is not None:
-            enclosed = opened.enclosed
-            settings = keep_accounts(settings, kept, enclosed.password, enclosed.hooks_account, enclosed.hooks_password)
-        elif not kept.password_file:
+        if opened is None and not kept.password_file:
             make = wanted.database_accounts and (fresh or not has_vault(engine))
             settings = with_accounts(settings, address, report, make=make)
             engine.dispose()
@@ -151,6 +149,8 @@ def bring_up(engine: Engine, address: Address) -> bool:
     a newer program made it, or where an upgrade needs the owner's account and a backup first.
     """
     before = revision_of(engine)
+    if before:
+        refuse_on_its_way(engine)
     if before == head_revision():
         return False
     if not known(before):

@@ -117,13 +117,15 @@ def _opened(settings: Settings, wanted: Wanted) -> joining.Opened | None:
 def _with_machine(settings: Settings, wanted: Wanted) -> Settings:
     """Names this machine and makes its audit key, and keeps both before anything needs them."""
     if settings.machine_id and settings.machine_key_file.exists():
+        if wanted.machine and not settings.vault_id:  # nobody knows it by its name yet
+            settings = replace(settings, machine_name=wanted.machine[:MAX_NAME])
         return settings
     if settings.machine_id:
         raise Invalid(f"this machine's audit key is missing: {settings.machine_key_file}", hint=_RECOVER)
     settings = replace(
         settings,
         machine_id=new_id("ma"),
-        machine_name=(wanted.machine or socket.gethostname() or "machine")[:64],
+        machine_name=(wanted.machine or socket.gethostname() or "machine")[:MAX_NAME],
     )
     write_private(settings.machine_key_file, new_slot_key())
     save_settings(settings)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 
 from sqlalchemy import Engine
 
 from domain.actors import Actor, Subject
-from domain.errors import Denied, Invalid
+from domain.errors import Conflict, Denied, Invalid
 from domain.identity import ROLE_SCOPES, Machine, Person
 from domain.ids import new_id
 from domain.invitations import Enclosed
 from mcp_server.bootstrap import App, assemble, machine_actor
-from mcp_server.bootstrap.opening import open_slot
+from mcp_server.bootstrap.database import keep_accounts
+from mcp_server.bootstrap.opening import address_of, open_slot
 from mcp_server.bootstrap.slots import file_slot
 from mcp_server.bootstrap.wanted import Entry, Invitation, Wanted
 from mcp_server.config import Settings, read_private, save_settings, write_private
@@ -72,7 +74,7 @@ def enter(settings: Settings, engine: Engine, entry: Entry, wanted: Wanted, open
         raise Denied(
             "that recovery key belongs to another vault", hint="look for the one that was kept when this vault was made"
         )
-    settings = _as_itself(replace(settings, vault_id=vault_id), engine, keyring)
+    settings = _as_itself(replace(settings, vault_id=vault_id), engine, keyring, wanted)
     person = find_person(engine, keyring, wanted, lambda name, password: _checked(engine, keyring, name, password))
     enrol(settings, engine, keyring, person)
     _keep_slot(settings, engine, keyring)
@@ -94,26 +96,33 @@ def _by_invitation(settings: Settings, engine: Engine, vault_id: str, opened: Op
     bare = Work(engine, signing_alone(vault_id, seed), notes, signer, clock)
     Admission(bare, letter.invitation_id, found.label).refuse(found, clock())
     keyring = open_invited_root(letter, opened.key, found.share)
-    settings = _as_itself(replace(settings, vault_id=vault_id), engine, keyring)
+    settings = _as_itself(replace(settings, vault_id=vault_id), engine, keyring, wanted)
     admission = Admission(
         Work(engine, keyring.with_machine_key(seed), notes, signer, clock), letter.invitation_id, found.label
     )
     person = find_person(engine, keyring, wanted, admission.person)
     slot = _new_file_key(settings, keyring)
     # From here on this machine can open the vault; whoever is cut off below goes on without the invitation.
-    save_settings(replace(settings, person_name=person.name))
+    enclosed = opened.enclosed
+    settings = keep_accounts(
+        replace(settings, person_name=person.name),
+        address_of(settings),
+        *(enclosed.password, enclosed.hooks_account, enclosed.hooks_password),
+    )
     try:
         admission.use(
             person, settings.machine_id, lambda unit: unit.keys.put_slot(replace(slot, created_us=unit.now_us))
         )
     except Denied:
+        for file in (settings.root_key_file, settings.database_password_file, settings.hooks_password_file):
+            file.unlink(missing_ok=True)
         with begin(engine, write=False) as transaction:
             now = read_invitation(transaction.connection, letter.invitation_id)
         if now is not None:
             Admission(bare, letter.invitation_id, found.label).refuse(now, clock())
         raise
     enrol(settings, engine, keyring, person)
-    return replace(settings, person_name=person.name)
+    return settings
 
 
 def find_person(engine: Engine, keyring: Keyring, wanted: Wanted, proved: Callable[[str, str], Person]) -> Person:
@@ -135,20 +144,37 @@ def _checked(engine: Engine, keyring: Keyring, name: str, password: str) -> Pers
     return check_person(found, password)
 
 
-def _as_itself(settings: Settings, engine: Engine, keyring: Keyring) -> Settings:
-    """The settings, with a new name for this machine where the old one was shut out or is another's key."""
+def _as_itself(settings: Settings, engine: Engine, keyring: Keyring, wanted: Wanted) -> Settings:
+    """The settings under which this machine can be enrolled.
+
+    Where it was shut out, or its key is another's, it becomes a new machine; and its name is one that no other active
+    machine has.  Raises Conflict where it was asked to have a name that is taken.
+    """
     with begin(engine, write=False) as transaction:
-        known = Identity(transaction.connection, Guard(transaction.connection, keyring.mac)).machine(
-            settings.machine_id
-        )
+        there = Identity(transaction.connection, Guard(transaction.connection, keyring.mac)).machines()
     seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
-    if known is None or (known.state == "active" and known.public_key == machine_public_key_of(seed)):
+    known = next((one for one in there if one.machine_id == settings.machine_id), None)
+    if known is not None and known.state == "active" and known.public_key == machine_public_key_of(seed):
         return settings
-    settings = replace(settings, machine_id=new_id("ma"), agent_id="", agent_name="")
+    name = _free_name(settings.machine_name, {one.name for one in there if one.state == "active"}, wanted.machine)
+    if known is None:
+        return replace(settings, machine_name=name)
+    settings = replace(settings, machine_id=new_id("ma"), machine_name=name, agent_id="", agent_name="")
     # The name first: a new key under the old machine's name would sign what cannot be verified.
     save_settings(settings)
     write_private(settings.machine_key_file, new_slot_key())
     return settings
+
+
+def _free_name(name: str, taken: set[str], asked: str) -> str:
+    if name not in taken:
+        return name
+    if asked:
+        raise Conflict(
+            "a machine of that name is in the vault already",
+            hint="another --machine NAME; or there, if it is gone: claudetools machine revoke NAME",
+        )
+    return next(free for number in count(2) if (free := f"{name[:56]}-{number}") not in taken)
 
 
 def enrol(settings: Settings, engine: Engine, keyring: Keyring, person: Person) -> bool:
