@@ -177,7 +177,9 @@ class Door:
         try:
             settings = self.settings()
             self._place = place_of(settings)
-            return self._build(settings)
+            built = self._build(settings)
+            self._failure = None
+            return built
         except Exception as error:
             self._failure, self._tried = error, time.monotonic()
             raise
@@ -196,10 +198,15 @@ class Door:
         refused = self._refused
         if refused is not None and refused.secret == secret and time.monotonic() - refused.at < REFUSED_S:
             raise refused.error.with_traceback(None)
+        if isinstance(self._failure, Unavailable) and time.monotonic() - self._tried < RETRY_S:
+            raise self._failure.with_traceback(None)  # those who waited for this one are not made to wait as long again
         try:
             return app.identity.prove(secret, session_id=self.session_id)
         except Unauthenticated as error:
             self._refused = Refused(secret, time.monotonic(), error)
+            raise
+        except Unavailable as error:
+            self._failure, self._tried = error, time.monotonic()
             raise
 
     def _warm(self) -> None:

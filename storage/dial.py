@@ -33,6 +33,12 @@ finally:
 
 WAIT_S = 1.8
 """How long one answer of the server may take.  A caller of ours waits no longer than 2.5 s in all."""
+UNIT_S = 2.0
+"""How long the answers of one unit of work may take together before a silent server is given up."""
+LEAST_S = 0.8
+"""What an answer gets at least, however much of that was used by those before it: a slow line is not a dead one."""
+LONG_S = 2.5
+"""A unit that got this far is one of many statements, and each of its answers may take WAIT_S again."""
 PROVEN_S = 5.0
 """How long after an answer a connection is taken to be alive."""
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
@@ -60,18 +66,30 @@ class Line(Connection):
     last = False
     heard = 0.0
     fresh = True
+    began = 0.0
+    new = True
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         """Does nothing: the handshake has said utf8mb4, and asking again is a round trip."""
 
-    def patient(self, wait_s: float) -> None:
-        """Sets how long one answer may take from now on."""
-        self._read_timeout = self._write_timeout = self.wait_s = wait_s
-
     def begin_unit(self, *, writes: bool, wait_s: float) -> None:
-        """A new unit of work takes the connection."""
-        self.patient(wait_s)
+        """A new unit of work takes the connection.  What it took to dial belongs to the unit that had to."""
+        self.wait_s = wait_s
         self.writes, self.opened, self.last, self.fresh = writes, False, False, True
+        if not self.new:
+            self.began = time.monotonic()
+        self.new = False
+
+    def left_s(self) -> float:
+        """How long the next answer may take."""
+        used = time.monotonic() - self.began
+        if self.wait_s > WAIT_S or used > LONG_S:
+            return self.wait_s
+        return min(self.wait_s, max(LEAST_S, UNIT_S - used))
+
+    def patient(self, wait_s: float) -> None:
+        """Sets how long one answer may take for the rest of this unit."""
+        self.wait_s = wait_s
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
         """Runs a statement; begins the transaction before the first that writes."""
@@ -83,6 +101,7 @@ class Line(Connection):
 
     def _send(self, text: bytes, unbuffered: bool) -> int:
         fresh, self.fresh = self.fresh, False
+        self._read_timeout = self._write_timeout = self.left_s()
         if fresh and self._sock is None:
             self._again()  # the last unit lost it, and could not reach the server
         idle = time.monotonic() - self.heard > PROVEN_S
@@ -108,7 +127,7 @@ class Line(Connection):
             self._again()
 
     def _again(self) -> None:
-        self.connect(reach(self.address, self.wait_s))
+        self.connect(reach(self.address, self.left_s()))
         for statement in self.setup:
             super().query(statement)
 
@@ -116,6 +135,7 @@ class Line(Connection):
         """Commits what was begun; nothing where nothing was."""
         if self.opened:
             self.opened = False
+            self._read_timeout = self.left_s()
             super().commit()
 
     def rollback(self) -> None:
@@ -160,6 +180,7 @@ def dial(address: Address, *, wait_s: float = WAIT_S, setup: tuple[str, ...] = (
         defer_connect=True,
     )
     line.address, line.wait_s, line.setup = address, wait_s, setup
+    line.began = time.monotonic()
     line.connect(reach(address, wait_s))
     line.autocommit_mode = True
     for statement in setup:
