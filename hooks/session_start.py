@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from storage import direct
 
 _SHUT_OUT = (
-    "ClaudeTools: this machine was revoked: it is told nothing, and what its sessions leave is not kept; "
-    "an owner can enroll it again: ./setup.sh"
+    "ClaudeTools: this machine was revoked: it is told nothing, and what its sessions leave is kept here and not sent; "
+    "have an invitation made on another machine: claudetools machine invite"
 )
 _LINES = {"startup": 12, "clear": 12, "compact": 8, "resume": 4, "fork": 4}
 _FRESH = ("startup", "clear")

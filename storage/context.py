@@ -21,6 +21,7 @@ from sqlalchemy import (
     Connection,
     Row,
     RowMapping,
+    Select,
     and_,
     column,
     delete,
@@ -31,6 +32,7 @@ from sqlalchemy import (
     select,
     table,
     text,
+    union,
     update,
 )
 from sqlalchemy.dialects.mysql import insert as mysql_insert
@@ -40,13 +42,18 @@ from domain.context import ContextRecord
 from domain.recall import Record, Statistics
 from storage.engine import is_mariadb
 from storage.guard import Guard
-from storage.schema import context_frequencies, context_records
+from storage.schema import context_frequencies, context_records, marks
+from storage.sight import SEALED, mark_query
 
 CANDIDATES = 50
 NEWEST = 20
 QUESTION_TERMS = 12
+STRUCK = "struck"
+"""The mark of the vault's values that have been struck from all records."""
+TIDYING_S = 60.0
+"""How long writing the full-text index anew may take."""
 _RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
-_BATCH = 400
+_BATCH, _BATCH_ON_SERVER = 400, 4000
 _COMMON_SHARE = 0.1
 
 
@@ -75,6 +82,12 @@ _LISTED = (
     "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length",
 )  # fmt: skip
 
+# What a question answers with is a line; of the digest no more than tells near-duplicates apart comes over the wire.
+_HIT = [
+    func.substr(context_records.c.digest, 1, 400).label(name) if name == "digest" else context_records.c[name]
+    for name in _LISTED
+]
+
 
 class Context:
     """The memory's rows, in one unit of work."""
@@ -84,25 +97,53 @@ class Context:
         self._guard = guard
         self._on_server = is_mariadb(connection)
 
-    def known_size(self, session_key: str) -> int | None:
-        """The transcript size of the last capture of a session; -1 for a forgotten one, None for an unknown one."""
-        row = self._connection.execute(
-            select(context_records.c.state, context_records.c.transcript_size).where(
-                context_records.c.session_key == session_key
-            ),
-        ).one_or_none()
-        if row is None:
-            return None
-        return int(row.transcript_size) if row.state == "active" else -1
+    def known_sizes(self, session_keys: Iterable[str]) -> dict[str, int]:
+        """The transcript size of each session's last capture; -1 for a forgotten one, nothing for an unknown one."""
+        wanted = sorted(set(session_keys))
+        known: dict[str, int] = {}
+        for start in range(0, len(wanted), _BATCH):
+            found = self._connection.execute(
+                select(context_records.c.session_key, context_records.c.state, context_records.c.transcript_size).where(
+                    context_records.c.session_key.in_(wanted[start : start + _BATCH])
+                ),
+            )
+            known |= {row.session_key: int(row.transcript_size) if row.state == "active" else -1 for row in found}
+        return known
 
-    def keep(self, record: ContextRecord) -> str:
+    def sealed_mark(self) -> int:
+        """How far the vault's values have come; it stays so until this unit ends.
+
+        A record that is written beside an unchanged mark is seen by whoever strikes the next value
+        from all records.
+        """
+        if not self._on_server:
+            return int(self._connection.exec_driver_sql(mark_query(self._connection)).scalar_one() or 0)
+        held = select(marks.c.value).where(marks.c.name == SEALED).with_for_update(read=True)
+        return int(self._connection.execute(held).scalar_one_or_none() or 0)
+
+    def struck_mark(self) -> int:
+        """Up to which state of the vault's values all records were struck, by any machine."""
+        found = self._connection.execute(select(marks.c.value).where(marks.c.name == STRUCK)).scalar_one_or_none()
+        return int(found or 0)
+
+    def note_struck(self, mark: int) -> None:
+        """Notes that all records were struck of the values up to this mark."""
+        if self._on_server:
+            maria = mysql_insert(marks).values(name=STRUCK, value=mark)
+            self._connection.execute(maria.on_duplicate_key_update(value=mark))
+        else:
+            lite = sqlite_insert(marks).values(name=STRUCK, value=mark)
+            self._connection.execute(lite.on_conflict_do_update(index_elements=["name"], set_={"value": mark}))
+
+    def keep(self, record: ContextRecord, *, is_new: bool = False) -> str:
         """Inserts a record, or replaces the session's older one.  Returns the id under which it stands.
 
         "" where nothing was written: the session was forgotten, or a capture of a longer (or the
-        same) transcript is already kept.
+        same) transcript is already kept.  `is_new` says that nothing of its session was kept a
+        moment ago; then another that came in between raises Conflict.
         """
         old = None
-        if record.session_key:
+        if record.session_key and not is_new:
             old = self._connection.execute(
                 select(context_records).where(context_records.c.session_key == record.session_key).with_for_update(),
             ).one_or_none()
@@ -116,23 +157,19 @@ class Context:
         values = _row(record)
         for kept in ("record_id", "created_us", "pinned", "superseded_by"):
             values.pop(kept)
+        # Also where the machine's clock was set back meanwhile: whoever was told the older one is told the newer.
+        values["updated_us"] = max(record.updated_us, old.updated_us + 1)
         self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
         self._index(old.number, record.terms)
         self._count(_weights(record), _weights(old))
         return str(old.record_id)
 
-    def get(self, record_id: str) -> ContextRecord | None:
-        """One record whole; None where there is none, or it was forgotten."""
-        row = (
-            self._connection.execute(
-                select(*(context_records.c[name] for name in _COLUMNS)).where(
-                    context_records.c.record_id == record_id,
-                    context_records.c.state == "active",
-                ),
-            )
-            .mappings()
-            .one_or_none()
+    def get(self, record_id: str, *, to_change: bool = False) -> ContextRecord | None:
+        """One record whole; None where there is none, or it was forgotten.  `to_change` holds it for `rewrite`."""
+        query = select(*(context_records.c[name] for name in _COLUMNS)).where(
+            context_records.c.record_id == record_id, context_records.c.state == "active"
         )
+        row = self._connection.execute(query.with_for_update() if to_change else query).mappings().one_or_none()
         return _record(row) if row is not None else None
 
     def forget(self, record_id: str, now_us: int) -> bool:
@@ -143,7 +180,9 @@ class Context:
                 context_records.c.terms,
                 context_records.c.person_length,
                 context_records.c.rest_length,
-            ).where(context_records.c.record_id == record_id, context_records.c.state == "active"),
+            )
+            .where(context_records.c.record_id == record_id, context_records.c.state == "active")
+            .with_for_update(),
         ).one_or_none()
         if row is None:
             return False
@@ -204,7 +243,9 @@ class Context:
                 context_records.c.terms,
                 context_records.c.person_length,
                 context_records.c.rest_length,
-            ).where(context_records.c.record_id == record.record_id, context_records.c.state == "active"),
+            )
+            .where(context_records.c.record_id == record.record_id, context_records.c.state == "active")
+            .with_for_update(),
         ).one_or_none()
         if old is None:
             return
@@ -216,24 +257,38 @@ class Context:
     def search(
         self,
         tokens: Sequence[str],
+        common: frozenset[str] = frozenset(),
         *,
         project: str = "",
         client: str = "",
         kind: str = "",
         owner_id: str = "",
         most: int = CANDIDATES,
-    ) -> list[Record]:
-        """Candidates for a question: the best by full text over its rarest terms, and the newest of the place.
+    ) -> tuple[list[Record], Statistics]:
+        """Candidates for a question, and what ranking needs to know of the whole store for its terms.
 
-        With `project` or `client`, records of either alone.
+        The best by full text over its rarest terms, and the newest of the place.  With `project` or
+        `client`, records of either alone.  Two statements on a server.
         """
+        known = self.frequencies([*tokens, _RECORDS, _PERSON, _REST])
+        statistics = Statistics(
+            records=max(0, known.pop(_RECORDS, 0)),
+            person_terms=max(0, known.pop(_PERSON, 0)),
+            rest_terms=max(0, known.pop(_REST, 0)),
+            frequencies=known,
+            common=common,
+        )
         scope = self._scope(project, client, kind, owner_id)
-        numbers = dict.fromkeys(self._matching(self.rarest(tokens), scope, most))
+        rarest = _rarest(tokens, known)
         newest = (
             select(context_records.c.number).where(scope).order_by(context_records.c.updated_us.desc()).limit(NEWEST)
         )
+        total = max(1, statistics.records)
+        if self._on_server:
+            return self._candidates_on_server(rarest, known, total, scope, most, newest), statistics
+        numbers = dict.fromkeys(self._matching(rarest, known, total, scope, most))
         numbers.update(dict.fromkeys(int(row[0]) for row in self._connection.execute(newest)))
-        return self._listed(numbers)
+        return self._listed(numbers), statistics
 
     def newest(self, *, project: str = "", client: str = "", kind: str = "", limit: int = NEWEST) -> list[Record]:
         """The newest records of a project or a client (of everything where neither is given)."""
@@ -245,19 +300,13 @@ class Context:
         )
         return [_listed_record(row) for row in found.mappings()]
 
-    def rarest(self, tokens: Sequence[str], most: int = QUESTION_TERMS) -> list[str]:
-        """The rarest of a question's terms that any record holds, rarest first."""
-        known = self.frequencies(tokens)
-        held = [token for token in dict.fromkeys(tokens) if known.get(token, 0) > 0]
-        held.sort(key=lambda token: known[token])
-        return held[:most]
-
     def frequencies(self, tokens: Iterable[str]) -> dict[str, int]:
         """In how many records each of these terms stands."""
         wanted = sorted(set(tokens))
         known: dict[str, int] = {}
-        for start in range(0, len(wanted), _BATCH):
-            part = wanted[start : start + _BATCH]
+        batch = _BATCH_ON_SERVER if self._on_server else _BATCH
+        for start in range(0, len(wanted), batch):
+            part = wanted[start : start + batch]
             found = self._connection.execute(
                 select(context_frequencies.c.term, context_frequencies.c.documents).where(
                     context_frequencies.c.term.in_(part)
@@ -265,17 +314,6 @@ class Context:
             )
             known.update({row.term: int(row.documents) for row in found})
         return known
-
-    def statistics(self, tokens: Iterable[str], common: frozenset[str] = frozenset()) -> Statistics:
-        """What ranking needs to know of the whole store for these terms."""
-        known = self.frequencies([*tokens, _RECORDS, _PERSON, _REST])
-        return Statistics(
-            records=max(0, known.pop(_RECORDS, 0)),
-            person_terms=max(0, known.pop(_PERSON, 0)),
-            rest_terms=max(0, known.pop(_REST, 0)),
-            frequencies=known,
-            common=common,
-        )
 
     def counts(self) -> dict[str, int]:
         """How many records there are of each kind."""
@@ -301,18 +339,14 @@ class Context:
             wanted.append(context_records.c.owner_id == owner_id)
         return and_(*wanted)
 
-    def _matching(self, rarest: Sequence[str], scope: ColumnElement[bool], most: int) -> list[int]:
+    def _matching(
+        self, rarest: Sequence[str], known: Mapping[str, int], total: int, scope: ColumnElement[bool], most: int
+    ) -> list[int]:
         """The records of the scope that hold most of these terms, weighed by how rare each is.
 
         One look-up a term: the index gives the rows of a term at once, while its own ranking would
         read every row's text again.
         """
-        if not rarest:
-            return []
-        known = self.frequencies([_RECORDS, *rarest])
-        total = max(1, known.get(_RECORDS, 0))
-        if self._on_server:
-            return self._matching_on_server(rarest, known, total, scope, most)
         weights: dict[int, float] = {}
         for token in rarest:
             if len(weights) >= most and known[token] > total * _COMMON_SHARE:
@@ -337,31 +371,42 @@ class Context:
                 break
         return matching[:most]
 
-    def _matching_on_server(
-        self, rarest: Sequence[str], known: Mapping[str, int], total: int, scope: ColumnElement[bool], most: int
-    ) -> list[int]:
+    def _candidates_on_server(
+        self,
+        rarest: Sequence[str],
+        known: Mapping[str, int],
+        total: int,
+        scope: ColumnElement[bool],
+        most: int,
+        newest: Select[tuple[int]],
+    ) -> list[Record]:
         """The same in one question, because each is a round trip: the server's own relevance chooses the candidates."""
-        asked = [token for token in rarest if known[token] <= total * _COMMON_SHARE] or list(rarest)
-        # Terms are letters and digits alone (domain.text.index_token): none is an operator.
-        relevance = text("MATCH (context_terms.terms) AGAINST (:words IN BOOLEAN MODE)").bindparams(
-            words=" ".join(asked)
-        )
-        terms = table("context_terms", column("number"), column("terms"))
-        found = self._connection.execute(
-            select(context_records.c.number)
-            .select_from(terms.join(context_records, context_records.c.number == terms.c.number))
-            .where(relevance, scope)
-            .order_by(desc(relevance), context_records.c.number.desc())
-            .limit(most)
-        )
-        return [int(number) for number in found.scalars()]
+        wanted = [newest.subquery().select()]
+        if rarest:
+            asked = [token for token in rarest if known[token] <= total * _COMMON_SHARE] or list(rarest)
+            # Terms are letters and digits alone (domain.text.index_token): none is an operator.
+            relevance = text("MATCH (context_terms.terms) AGAINST (:words IN BOOLEAN MODE)").bindparams(
+                words=" ".join(asked)
+            )
+            terms = table("context_terms", column("number"), column("terms"))
+            matching = (
+                select(context_records.c.number)
+                .select_from(terms.join(context_records, context_records.c.number == terms.c.number))
+                .where(relevance, scope)
+                .order_by(desc(relevance), context_records.c.number.desc())
+                .limit(most)
+            )
+            wanted.append(matching.subquery().select())
+        numbers = union(*wanted).subquery()
+        found = self._connection.execute(select(*_HIT).join(numbers, numbers.c.number == context_records.c.number))
+        return [_listed_record(row) for row in found.mappings()]
 
     def _listed(self, numbers: Iterable[int]) -> list[Record]:
         wanted = list(numbers)
         if not wanted:
             return []
         found = self._connection.execute(
-            select(*(context_records.c[name] for name in _LISTED)).where(context_records.c.number.in_(wanted)),
+            select(*_HIT).where(context_records.c.number.in_(wanted)),
         )
         return [_listed_record(row) for row in found.mappings()]
 
@@ -377,6 +422,19 @@ class Context:
         self._connection.execute(
             _INDEX_ON_SERVER if self._on_server else _INDEX, {"number": number, "words": " ".join(_tokens(terms))}
         )
+
+    def tidy_index(self) -> None:
+        """Takes the words of forgotten records out of the full-text index's own files.  Outside of any act.
+
+        InnoDB marks a deleted row's words and leaves them where they are until the table is written
+        anew; SQLite's were taken out with the row.  Raises Unavailable.
+        """
+        if not self._on_server:
+            return
+        line = self._connection.connection.dbapi_connection
+        if line is not None:
+            line.patient(TIDYING_S)
+        self._connection.exec_driver_sql("OPTIMIZE TABLE context_terms").all()
 
     def clear_index(self) -> None:
         """Empties the full-text index."""
@@ -435,6 +493,13 @@ class Context:
                     context_frequencies.c.term.in_(gone[start : start + _BATCH]), context_frequencies.c.documents <= 0
                 )
             )
+
+
+def _rarest(tokens: Sequence[str], known: Mapping[str, int], most: int = QUESTION_TERMS) -> list[str]:
+    """The rarest of a question's terms that any record holds, rarest first."""
+    held = [token for token in dict.fromkeys(tokens) if known.get(token, 0) > 0]
+    held.sort(key=lambda token: known[token])
+    return held[:most]
 
 
 class _Counted(Protocol):

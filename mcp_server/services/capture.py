@@ -2,7 +2,11 @@
 
 The transcript is read, struck, and digested before any transaction; the finished record is struck
 once more and written in one.  A note is taken out only when what it points to is kept, and only
-if no newer note took its place: killed at any moment, the next drain does the same again.
+if no newer note took its place: killed at any moment, the next drain does the same again.  So the
+spool is the outbox: while the database is away, or refuses this machine, notes stay where they are.
+
+Times come from the transcript, and so from this machine's clock.  What is kept is by the
+database's, which all machines share: moved by what the two differ, and never later than now.
 """
 
 from __future__ import annotations
@@ -15,16 +19,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from domain import text as analyser
 from domain.actors import Actor
 from domain.context import SESSION, ContextRecord
 from domain.digest import PROVENANCE, condense, digest
-from domain.errors import Denied, Unavailable
+from domain.errors import Broken, Conflict, Denied, Unauthenticated, Unavailable
 from domain.facts import gather
 from domain.ids import new_id
 from domain.recall import term_counts
+from domain.redaction import Redactor
 from domain.striking import Strike, strike_all, strike_transcript
 from domain.transcript import Transcript
 from hooks import shelf, spool
@@ -33,7 +39,7 @@ from hooks.project import identify, is_default_branch
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.transcripts import read_session, settle, total_size
-from mcp_server.work import Work
+from mcp_server.work import RecordingUnit, Work
 
 GONE_US = 60_000_000
 """How long a transcript may not be there yet before its note is set aside."""
@@ -43,6 +49,8 @@ PROGRESS_FILE = ".struck"
 STRIKE_BATCH = 100
 STRIKE_AGAIN_S = 2.0
 LOOK_EVERY_S = 0.02
+SAME_CLOCK_US = 100_000
+"""Clocks that differ by less than this are one clock: transcripts are written with their lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class Capture:
         self._owner: tuple[str, str] | None = None
         self._failures: Counter[str] = Counter()
         self._read: dict[str, int] = {}
+        self._asked = False
 
     def drain(self, *, project: str = "", wait: float = 10.0) -> DrainOutcome:
         """Capture every session whose note waits (of one project, where it is named).
@@ -84,11 +93,10 @@ class Capture:
                 return DrainOutcome(busy=True, waiting=sum(1 for _ in spool.pending(self._home, project)))
             spool.begin_to_look(self._home)
             spool.recover(self._home)
-            self._adopt(project)
             done: Counter[str] = Counter()
             troubles: list[str] = []
-            for note in spool.pending(self._home, project):
-                done[self._one(note, troubles)] += 1
+            for note, known in self._waiting(project):
+                done[self._one(note, known, troubles)] += 1
             self.strike_again()
             return DrainOutcome(
                 captured=done["captured"],
@@ -121,36 +129,37 @@ class Capture:
     def strike_again(self, within: float = STRIKE_AGAIN_S) -> int:
         """Strike values that came into the vault after a record was written.  Returns how many records held one.
 
-        Walks all records once for each state of the vault, newest first, at most `within` seconds at
-        a time; where it stopped is noted in the spool.  Raises Unavailable.
+        One machine walks all records once for each state of the vault, newest first, at most
+        `within` seconds at a time; where it stopped is noted in the spool, that it came to the end
+        in the database.  Raises Unavailable.
         """
-        with self._work.reading(None) as unit:
-            state = list(unit.credentials.sealed_state())
         progress = self._settings.spool_dir / PROGRESS_FILE
-        said = read_object(str(progress))
-        below = said.get("below") if said.get("state") == state else None
-        if not state[0] or below == 0:
-            return 0
         redactor = self._redaction.current()
+        mark = self._redaction.held().mark
+        said = read_object(str(progress))
+        below = said.get("below") if said.get("state") == mark else None
+        if not mark or below == 0:
+            return 0
+        with self._work.reading(None) as unit:
+            if unit.context.struck_mark() == mark:
+                below = 0
         until = time.monotonic() + within
         held = 0
-        while True:
+        while below != 0:
             with self._work.reading(None) as unit:
                 batch = unit.context.below(below if isinstance(below, int) else None, STRIKE_BATCH)
-            changed = [
-                clean for _, record in batch if (clean := struck_again(record, redactor.strike_values)) is not None
-            ]
-            if changed:
-                with self._work.recording(self._machine) as recording:
-                    for record in changed:
-                        recording.context.rewrite(record)
-                for record in changed:
+            for _, record in batch:
+                if struck_again(record, redactor.strike_values) is not None:
+                    self._work.recorded(self._machine, partial(_rewrite, record.record_id, redactor.strike_values))
                     shelf.take_off_shelves(self._home, record.record_id)
-                held += len(changed)
+                    held += 1
             below = batch[-1][0] if len(batch) == STRIKE_BATCH else 0
-            write_object(str(progress), {"state": state, "below": below})
-            if below == 0 or time.monotonic() > until:
-                return held
+            if below == 0:
+                self._work.recorded(self._machine, lambda recording: recording.context.note_struck(mark))
+            elif time.monotonic() > until:
+                break
+        write_object(str(progress), {"state": mark, "below": below})
+        return held
 
     def _drain_quietly(self, project: str, wait: float, done: threading.Event) -> None:
         try:
@@ -165,45 +174,69 @@ class Capture:
     def _is_behind(self, project: str, but: str) -> bool:
         if any(note.session_id != but for note in spool.pending(self._home, project)):
             return True
-        return any(seen.session_id != but for seen in self._orphans(project))
+        grown = {key: seen for key, seen in self._grown(project).items() if seen.session_id != but}
+        if not grown:
+            return False
+        with self._work.reading(None) as unit:
+            known = unit.context.known_sizes(grown)
+        return any(_is_orphan(seen, known.get(key)) for key, seen in grown.items())
 
-    def _adopt(self, project: str) -> None:
-        """Leave a note for every session that grew without one: its client was killed, or its hooks never ran."""
-        for seen in self._orphans(project):
-            where = identify(seen.folder, self._settings.machine_id)
-            spool.put(
-                self._home,
-                where,
-                session_id=seen.session_id,
-                transcript_path=seen.transcript_path,
-                folder=seen.folder,
-                client=seen.client,
-                event="orphan",
-            )
+    def _waiting(self, project: str) -> Iterator[tuple[spool.Note, int | None]]:
+        """The notes that wait, each with the size of its session's last capture.
 
-    def _orphans(self, project: str) -> Iterator[shelf.Seen]:
+        A note is left first for every session that grew without one: its client was killed, or its
+        hooks never ran.  What was forgotten on other machines leaves this one's shelves.
+        """
+        grown = self._grown(project)
+        keys = {self._key(note.session_id) for note in spool.pending(self._home, project)} | set(grown)
+        if not keys and self._asked:
+            return
+        self._asked = True
+        asked_us = self._work.clock()
+        since_us = shelf.forgotten_since(self._home)
+        with self._work.reading(None) as unit:
+            known = unit.context.known_sizes(keys)
+            forgotten = unit.context.forgotten(since_us)
+        shelf.heard_of_forgotten(self._home, (record_id for record_id, _ in forgotten), asked_us)
+        for key, seen in grown.items():
+            if _is_orphan(seen, known.get(key)):
+                self._adopt(seen)
+        for note in spool.pending(self._home, project):
+            key = self._key(note.session_id)
+            if key not in known and key not in keys:  # it came in meanwhile
+                with self._work.reading(None) as unit:
+                    known |= unit.context.known_sizes([key])
+            yield note, known.get(key)
+
+    def _adopt(self, seen: shelf.Seen) -> None:
+        spool.put(
+            self._home,
+            identify(seen.folder, self._settings.machine_id),
+            session_id=seen.session_id,
+            transcript_path=seen.transcript_path,
+            folder=seen.folder,
+            client=seen.client,
+            event="orphan",
+        )
+
+    def _grown(self, project: str) -> dict[str, shelf.Seen]:
+        """Sessions without a note whose files are longer than when they were last read here, by their keys."""
         grown: dict[str, shelf.Seen] = {}
         waiting = {note.session_id for note in spool.pending(self._home)}
         for seen in shelf.sessions(self._home):
             if (project and seen.project != project) or seen.session_id in waiting:
                 continue
-            size = total_size(Path(seen.transcript_path))
-            if size > self._read.get(seen.session_id, 0):
+            if total_size(Path(seen.transcript_path)) > self._read.get(seen.session_id, 0):
                 grown[self._key(seen.session_id)] = seen
-        if not grown:
-            return
-        with self._work.reading(None) as unit:
-            known = {key: unit.context.known_size(key) for key in grown}
-        for key, seen in grown.items():
-            kept = known[key]
-            if kept is None or 0 <= kept < total_size(Path(seen.transcript_path)):
-                yield seen
+        return grown
 
-    def _one(self, note: spool.Note, troubles: list[str]) -> str:
+    def _one(self, note: spool.Note, known: int | None, troubles: list[str]) -> str:
         try:
-            outcome = self._capture(note)
-        except (Unavailable, Denied):  # the database is away, or this machine was shut out: its notes stay
-            raise
+            outcome = self._capture(note, known)
+        except (Unavailable, Denied, Unauthenticated, Broken):
+            raise  # nothing of it lies in the note
+        except Conflict:
+            return "waiting"  # another drain kept this session meanwhile; the next look finds it so
         except Exception as error:  # noqa: BLE001 - one note must not keep the others waiting
             self._failures[note.path] += 1
             log_trouble(self._home, "capture", error)
@@ -224,29 +257,34 @@ class Capture:
             return "waiting"
         return outcome
 
-    def _capture(self, note: spool.Note) -> str:
+    def _capture(self, note: spool.Note, known: int | None) -> str:
         path = Path(note.transcript_path)
         settle(path)
         size = total_size(path)
         if size <= 0:
             return "gone"
-        key = self._key(note.session_id)
-        with self._work.reading(None) as unit:
-            known = unit.context.known_size(key)
         if known is not None and (known < 0 or known >= size):
             return "unchanged"
         transcript, size = read_session(path)
         self._read[note.session_id] = size
         if not any(turn.kind != "tool" for turn in transcript.turns):
             return "unchanged"
-        record = self.record(note, transcript, size)
-        with self._work.recording(self._machine) as recording:
-            kept = recording.context.keep(record)
-        return "captured" if kept else "unchanged"
+        for _ in range(MOST_FAILURES):
+            redactor = self._redaction.current()
+            held = self._redaction.held()
+            if held.redactor is not redactor:  # another thread has just loaded a newer one
+                continue
+            record = self.record(note, transcript, size, redactor)
+            try:
+                kept = self._work.recorded(self._machine, partial(_keep, record, held.mark, is_new=known is None))
+            except _Behind:
+                continue
+            return "captured" if kept else "unchanged"
+        raise Unavailable("the vault's values keep changing", hint="try again")
 
-    def record(self, note: spool.Note, transcript: Transcript, size: int) -> ContextRecord:
+    def record(self, note: spool.Note, transcript: Transcript, size: int, redactor: Redactor) -> ContextRecord:
         """The finished record of a session: struck, digested, and struck once more."""
-        strike = self._redaction.current().strike
+        strike = redactor.strike
         clean, counts = strike_transcript(strike, transcript)
         facts = gather(clean)
         short = digest(clean, facts=facts)
@@ -259,21 +297,27 @@ class Capture:
         counts.update(again)
         # The names of folders, branches and clients are not written by us either.
         names = [note.project_name, note.client, branch_of(transcript, note)]
-        (project_name, client, branch), hidden = strike_all(self._redaction.current().strike_values, names)
+        (project_name, client, branch), hidden = strike_all(redactor.strike_values, names)
         counts.update(hidden)
         person_terms = analyser.index_tokens(person)
         digest_terms = analyser.index_tokens(told)
         owner_id, owner_name = self._owned_by()
         heads = {line.partition(":")[0] for line in told.splitlines()}
-        at_us = now_us()
+        at_us = self._work.clock()
+        behind_us = at_us - now_us()
+        if abs(behind_us) < SAME_CLOCK_US:
+            behind_us = 0
+        first_us, last_us = (
+            min(at_us, us + behind_us) if us else at_us for us in (transcript.first_us, transcript.last_us)
+        )
         return ContextRecord(
             record_id=new_id("cx"),
             kind=SESSION,
             title=title[:300],
             outcome=outcome[:600],
             digest=told,
-            created_us=transcript.first_us or at_us,
-            updated_us=transcript.last_us or at_us,
+            created_us=first_us,
+            updated_us=last_us,
             session_key=self._key(note.session_id),
             project=note.project,
             project_name=project_name[:200],
@@ -331,6 +375,30 @@ class Capture:
                     return
         finally:
             os.close(descriptor)
+
+
+class _Behind(Exception):
+    """The vault has values that a record was not struck of; nothing was written."""
+
+
+def _keep(record: ContextRecord, mark: int | None, recording: RecordingUnit, *, is_new: bool) -> str:
+    kept = recording.context.keep(record, is_new=is_new)
+    # Last, because who adds a value waits for it: from here on a new value is struck from this record as well.
+    if recording.context.sealed_mark() != mark:
+        raise _Behind
+    return kept
+
+
+def _rewrite(record_id: str, strike: Strike, recording: RecordingUnit) -> None:
+    """Strikes a record that is held for it: another machine may have kept more of its session meanwhile."""
+    record = recording.context.get(record_id, to_change=True)
+    clean = struck_again(record, strike) if record is not None else None
+    if clean is not None:
+        recording.context.rewrite(clean)
+
+
+def _is_orphan(seen: shelf.Seen, kept: int | None) -> bool:
+    return kept is None or 0 <= kept < total_size(Path(seen.transcript_path))
 
 
 def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:

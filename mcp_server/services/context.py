@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,25 @@ from dataclasses import dataclass
 from domain import text as analyser
 from domain.actors import Actor, Subject
 from domain.context import KINDS, ContextRecord, Hit, check_note
-from domain.errors import Invalid, NotFound
+from domain.errors import Invalid, NotFound, Unavailable
 from domain.ids import is_id, new_id
-from domain.recall import BLOCK_CHARACTERS, Place, Ranked, newest, pack, rank, term_counts, titles
+from domain.recall import (
+    BLOCK_CHARACTERS,
+    Place,
+    Ranked,
+    Record,
+    Statistics,
+    newest,
+    pack,
+    rank,
+    term_counts,
+    titles,
+)
 from domain.recall import index_line as line_of
 from domain.tokens import estimate
 from hooks import shelf
 from hooks.event import is_session_id
-from hooks.files import log_trouble, now_us
+from hooks.files import log_trouble
 from hooks.project import Project, client_of, identify
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction
@@ -37,10 +49,15 @@ COMMON = frozenset(analyser.index_token(analyser.stem(word)) for word in analyse
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A record that was removed for good, and the audit entry that says so."""
+    """A record that was removed for good, and the audit entry that says so.
+
+    `index_tidied` is False where the server's full-text index could not be written anew: then its
+    files hold the record's single words until that is done (OPTIMIZE TABLE context_terms).
+    """
 
     record_id: str
     entry: str
+    index_tidied: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +80,19 @@ class Context:
         self._work = work
         self._redaction = redaction
         self._drain = drain
+        self._looking: threading.Thread | None = None
 
-    def prompt(self, session_id: str, prompt: str, cwd: str = "") -> str:
+    def prompt(
+        self, session_id: str, prompt: str, cwd: str = "", *, owner_id: str | None = None, begun: float | None = None
+    ) -> str:
         """What a prompt is told, for the prompt hook; "" for nothing.
 
         The first prompt of a session is told what came in since the session started (what the
-        session before it left, above all); every prompt is told of records that answer it.
+        session before it left, above all); every prompt is told of records that answer it, where
+        that is known within RECALL_S of `begun` (`time.monotonic`; now, where it is not said).
+        `owner_id` is the person for whom the session works; looked up where it is not said.
         """
+        until = (time.monotonic() if begun is None else begun) + RECALL_S
         if prompt.lstrip().startswith("<task-notification>"):
             return ""
         known = shelf.read_seen(self._home, session_id)
@@ -78,13 +101,20 @@ class Context:
         project = identify(folder, self._settings.machine_id)
         seen.folder, seen.project = folder, project.project_id
         seen.client = client_of(self._home, folder, session_id)
-        place = self._place(project, seen.client)
+        place = Place(
+            project=project.project_id,
+            client=seen.client,
+            branch=project.branch,
+            owner_id=self._owner_id() if owner_id is None else owner_id,
+        )
         parts: list[str] = []
         if not seen.prompted:
+            before = time.monotonic()
             parts.append(self._late(session_id, seen, project, place))
             seen.prompted = True
+            until += time.monotonic() - before  # what the session before it left is worth waiting for
         if is_worth_a_recall(prompt):
-            parts.append(self._recalled(session_id, seen, prompt, place))
+            parts.append(self._recalled(session_id, seen, prompt, place, until))
         if is_session_id(session_id):
             try:
                 shelf.write_seen(self._home, session_id, seen)
@@ -125,15 +155,11 @@ class Context:
         ranked: list[Ranked]
         with self._work.reading(actor) as unit:
             if tokens:
-                records = unit.context.search(tokens, project=wanted, client=client, kind=kind)
-                statistics = unit.context.statistics(tokens, COMMON)
+                records, statistics = unit.context.search(tokens, COMMON, project=wanted, client=client, kind=kind)
+                ranked = rank(tokens, records, statistics, place, self._work.clock(), gated=False)[:limit]
             else:
                 records = unit.context.newest(project=wanted or place.project, client=client, kind=kind, limit=limit)
-                statistics = None
-        if statistics is not None:
-            ranked = rank(tokens, records, statistics, place, now_us(), gated=False)[:limit]
-        else:
-            ranked = newest(records, place, now_us())[:limit]
+                ranked = newest(records, place, self._work.clock())[:limit]
         with self._work.audited(actor, "context.recall", Subject("context"), hits=len(ranked)):
             pass
         return tuple(_hit(entry, place) for entry in ranked)
@@ -172,7 +198,7 @@ class Context:
         head = "Note" if actor.kind == "agent" else "Said"
         told = "\n".join(f"{head}: {line}" for line in text.splitlines() if line.strip())
         person_terms = analyser.index_tokens(f"{title}\n{text}\n{' '.join(kept_tags)}")
-        at_us = now_us()
+        at_us = self._work.clock()
         record = ContextRecord(
             record_id=new_id("cx"),
             kind=kind,
@@ -212,7 +238,17 @@ class Context:
             if not known or not unit.context.forget(known, unit.now_us):
                 raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
         shelf.take_off_shelves(self._home, known)
-        return Forgotten(known, unit.receipt.entry_id)
+        return Forgotten(known, unit.receipt.entry_id, self._tidied())
+
+    def _tidied(self) -> bool:
+        """Takes the words of what was forgotten out of the server's index files, after the act and outside of it."""
+        try:
+            with self._work.reading(None) as unit:
+                unit.context.tidy_index()
+        except Unavailable as error:
+            log_trouble(self._home, "forget", error)
+            return False
+        return True
 
     def counts(self, actor: Actor) -> dict[str, int]:
         """How many records there are of each kind."""
@@ -230,30 +266,42 @@ class Context:
         fresh = [
             record
             for record in records
-            if not seen.has(record.record_id, record.updated_us)
-            and (seen.compacted or record.session_id != session_id)
+            if not seen.has(record.record_id, record.updated_us) and (seen.compacted or record.session_id != session_id)
         ]
         seen.compacted = False
-        block, told = pack(newest(fresh, place, now_us()), place, BLOCK_CHARACTERS, name=project.name)
+        block, told = pack(newest(fresh, place, self._work.clock()), place, BLOCK_CHARACTERS, name=project.name)
         seen.add(fresh, told)
         return block
 
-    def _recalled(self, session_id: str, seen: shelf.Seen, prompt: str, place: Place) -> str:
-        """The titles of records that answer this prompt and were not told yet."""
-        until = time.monotonic() + RECALL_S
+    def _recalled(self, session_id: str, seen: shelf.Seen, prompt: str, place: Place, until: float) -> str:
+        """The titles of records that answer this prompt and were not told yet; "" where that takes too long."""
+        looking = self._looking
+        if looking is not None and looking.is_alive():
+            return ""  # the line is slow, and one question at a time waits on it
         tokens = analyser.index_tokens(prompt[:LONGEST_QUESTION])
-        with self._work.reading(None) as unit:
-            records = unit.context.search(tokens, project=place.project, client=place.client)
-            statistics = unit.context.statistics(tokens, COMMON)
-        if time.monotonic() > until:
+        found: list[tuple[list[Record], Statistics]] = []
+        trouble: list[Exception] = []
+
+        def look() -> None:
+            try:
+                with self._work.reading(None) as unit:
+                    found.append(unit.context.search(tokens, COMMON, project=place.project, client=place.client))
+            except Exception as error:  # noqa: BLE001 - raised below, where somebody still waits
+                trouble.append(error)
+
+        self._looking = threading.Thread(target=look, name="claudetools-recall", daemon=True)
+        self._looking.start()
+        self._looking.join(max(0.0, until - time.monotonic()))
+        if trouble:
+            raise trouble[0]
+        if not found:
             return ""
+        records, statistics = found[0]
         fresh = [record for record in records if record.session_id != session_id and record.record_id not in seen.told]
-        block, told = titles(rank(tokens, fresh, statistics, place, now_us()), place, PROMPT_CHARACTERS)
+        ranked = rank(tokens, fresh, statistics, place, self._work.clock())
+        block, told = titles(ranked, place, PROMPT_CHARACTERS)
         seen.add((), told)
         return block
-
-    def _place(self, project: Project, client: str) -> Place:
-        return Place(project=project.project_id, client=client, branch=project.branch, owner_id=self._owner_id())
 
     def _owner_id(self) -> str:
         with self._work.reading(None) as unit:

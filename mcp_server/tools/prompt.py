@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import anyio
 import anyio.to_thread
@@ -59,8 +60,9 @@ def offer(door: Door) -> list[Tool]:
 def recalled(door: Door, session_id: str, prompt: str, cwd: str) -> str:
     """The text to add; nothing where anything fails: a prompt is never held up."""
     try:
-        app, _ = door.admitted()
-        return app.context.prompt(session_id, prompt, cwd)
+        begun = time.monotonic()
+        app, actor = door.admitted()
+        return app.context.prompt(session_id, prompt, cwd, owner_id=actor.owner_id, begun=begun)
     except Exception:  # noqa: BLE001 - `status` and every other tool tell what is wrong
         return ""
 
