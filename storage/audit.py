@@ -16,7 +16,6 @@ from storage.engine import as_bytes, is_mariadb
 from storage.schema import audit_chains, audit_entries
 from storage.sight import Part, Sight, while_unchanged
 
-
 _NOT_PREPARED = 1243  # ER_UNKNOWN_STMT_HANDLER
 _COLUMNS = tuple(column.name for column in audit_entries.c)
 
@@ -25,7 +24,7 @@ _COLUMNS = tuple(column.name for column in audit_entries.c)
 def _insert(packed: bool) -> str:
     # Ready-made: putting the statement together by SQLAlchemy takes longer than the database needs for it.
     marks = ", ".join(["%s" if packed else "?"] * len(_COLUMNS))
-    return f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) VALUES ({marks})"
+    return f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608  # our own names
 
 
 @lru_cache
@@ -61,6 +60,12 @@ class Audit:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Sets how long a server may take for each of the statements that follow in this unit."""
+        line = self._connection.connection.dbapi_connection
+        if is_mariadb(self._connection) and line is not None:
+            line.patient(seconds)
 
     def open_chain(self, opening: Opening) -> None:
         """Stores the signed opening of a chain."""

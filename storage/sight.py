@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Table
+from sqlalchemy import Column, Connection, Table
 
 from domain.credentials import TYPES
 from storage.engine import is_mariadb
@@ -30,7 +30,6 @@ from storage.schema import (
     credentials,
     infrastructure,
     machines,
-    marks,
     persons,
     sealed_fields,
     services,
@@ -150,7 +149,7 @@ def _sight(
         if texts and hashlib.sha256(rest["blob"] or b"").hexdigest() != cell["blob"]:
             sealed = None  # read apart, then
     names = rest if "client" in rest and head is not None else None
-    if sealed is None and question.opens or not texts or any(by_alias[part.alias] is None for part in parts):
+    if (sealed is None and question.opens) or not texts or any(by_alias[part.alias] is None for part in parts):
         return Sight(rows, mark, names, sealed)
     place: list[str | int] = []
     for part in parts:
@@ -180,10 +179,12 @@ def _statement(
     if by and opens:
         parts += [FIELD, VERSION, CLIENT_KEY]
         asked = mark if named else _main_field()
-        # A version that is used holds the newest value of its field; where it does not, the field is read apart.
+        # The version in force is the newest that holds the field; where it is not, the field is read apart.
+        newest = (
+            f"SELECT max(x.version) FROM sealed_fields x WHERE x.credential_id = c.credential_id AND x.field = {asked}"  # noqa: S608
+        )
         joins += [
-            f"LEFT JOIN sealed_fields f ON f.credential_id = c.credential_id AND f.field = {asked} AND f.version ="
-            f" (SELECT max(x.version) FROM sealed_fields x WHERE x.credential_id = c.credential_id AND x.field = {asked})",
+            f"LEFT JOIN sealed_fields f ON f.credential_id = c.credential_id AND f.field = {asked} AND f.version = ({newest})",
             "LEFT JOIN credential_versions v ON v.credential_id = f.credential_id AND v.version = f.version",
             "LEFT JOIN client_keys k ON k.client_id = c.client_id AND k.version = v.client_key_version",
         ]
@@ -208,17 +209,18 @@ def _statement(
         }
     columns = [_packed(part) for part in parts] if packed else [c for part in parts for c in _columns(part)]
     listed = ", ".join([*columns, *rest.values()])
-    return f"SELECT {listed} FROM (SELECT 1 AS one) AS base {' '.join(joins)}", tuple(parts), tuple(rest)
+    statement = f"SELECT {listed} FROM (SELECT 1 AS one) AS base {' '.join(joins)}"  # noqa: S608  # our own names
+    return statement, tuple(parts), tuple(rest)
 
 
 def mark_query(connection: Connection) -> str:
     """The statement that reads the mark alone."""
-    return f"SELECT {_mark(is_mariadb(connection))}"
+    return f"SELECT {_mark(is_mariadb(connection))}"  # our own names
 
 
 def _mark(packed: bool) -> str:
     if packed:
-        return f"(SELECT value FROM {marks.name} WHERE name = '{SEALED}')"
+        return f"(SELECT value FROM marks WHERE name = '{SEALED}')"  # noqa: S608  # our own name
     # An older program may write beside this one; it knows no marks.  Versions are never taken away.
     return "(SELECT count(*) + coalesce(max(created_us), 0) FROM credential_versions)"
 
@@ -236,28 +238,23 @@ def _columns(part: Part) -> list[str]:
 def _logged(part: Part) -> list[str]:
     if not part.key:
         return []
-    return [
-        "(SELECT max(e.subject_revision) FROM audit_entries e"
-        f" WHERE e.subject_type = '{part.subject}' AND e.subject_id = {part.alias}.{part.key})"
-    ]
+    entries = f"e.subject_type = '{part.subject}' AND e.subject_id = {part.alias}.{part.key}"
+    return [f"(SELECT max(e.subject_revision) FROM audit_entries e WHERE {entries})"]  # noqa: S608  # our own names
 
 
 def _packed(part: Part) -> str:
     """A row as one column: a client takes longer to read 80 columns than the server to find them."""
-    return f"CAST(JSON_ARRAY({', '.join([*map(_value(part), part.table.c), *_logged(part)])}) AS BINARY)"
+    return f"CAST(JSON_ARRAY({', '.join([*(_value(part, c) for c in part.table.c), *_logged(part)])}) AS BINARY)"
 
 
-def _value(part: Part) -> Any:
-    def value(column: Any) -> str:
-        name = f"{part.alias}.`{column.name}`"
-        if part is FIELD and column.name == "blob":
-            return f"SHA2({name}, 256)"  # it may be long, and comes in a column of its own
-        return f"HEX({name})" if isinstance(column.type, LargeBinary) or column.type.python_type is bytes else name
-
-    return value
+def _value(part: Part, column: Column[Any]) -> str:
+    name = f"{part.alias}.`{column.name}`"
+    if part is FIELD and column.name == "blob":
+        return f"SHA2({name}, 256)"  # it may be long, and comes in a column of its own
+    return f"HEX({name})" if column.type.python_type is bytes else name
 
 
-def _unpacked(parts: Iterable[Part], found: Any) -> tuple[dict[str, Mapping[str, Any] | None], list[bytes]]:
+def _unpacked(parts: Iterable[Part], found: Sequence[Any]) -> tuple[dict[str, Mapping[str, Any] | None], list[bytes]]:
     rows: dict[str, Mapping[str, Any] | None] = {}
     texts = []
     for part, text in zip(parts, found, strict=False):
@@ -270,13 +267,13 @@ def _unpacked(parts: Iterable[Part], found: Any) -> tuple[dict[str, Mapping[str,
     return rows, texts
 
 
-def _from_hex(part: Part, column: Any, value: Any) -> Any:
-    if value is None or (part is FIELD and column.name == "blob"):
+def _from_hex(part: Part, column: Column[Any], value: object) -> object:
+    if not isinstance(value, str) or (part is FIELD and column.name == "blob"):
         return value
     return bytes.fromhex(value) if column.type.python_type is bytes else value
 
 
-def _apart(parts: Iterable[Part], found: Any) -> tuple[dict[str, Mapping[str, Any] | None], list[bytes]]:
+def _apart(parts: Iterable[Part], found: Sequence[Any]) -> tuple[dict[str, Mapping[str, Any] | None], list[bytes]]:
     rows: dict[str, Mapping[str, Any] | None] = {}
     at = 0
     for part in parts:
@@ -287,7 +284,7 @@ def _apart(parts: Iterable[Part], found: Any) -> tuple[dict[str, Mapping[str, An
     return rows, []
 
 
-def _row(part: Part, values: Any, all_values: Any) -> Mapping[str, Any] | None:
+def _row(part: Part, values: Sequence[Any], all_values: Sequence[Any]) -> Mapping[str, Any] | None:
     if values[0] is None:
         return None
     row = {column.name: value for column, value in zip(part.table.c, values, strict=False)}
@@ -305,4 +302,4 @@ def while_unchanged(parts: tuple[Part, ...], values: str) -> str:
     tables = ", ".join(f"{part.table.name} {part.alias}" for part in parts)
     keys = " AND ".join(f"{part.alias}.{name} = ?" for part in parts for name in _keys(part))
     content = ", ".join([*map(_packed, parts), _mark(packed=True)])
-    return f"SELECT {values} FROM {tables} WHERE {keys} AND CAST(CONCAT({content}) AS BINARY) = ?"
+    return f"SELECT {values} FROM {tables} WHERE {keys} AND CAST(CONCAT({content}) AS BINARY) = ?"  # noqa: S608  # our own names

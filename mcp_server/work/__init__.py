@@ -52,10 +52,16 @@ from storage.transaction import Transaction, begin, told
 Clock = Callable[[], int]
 T = TypeVar("T")
 
-TRIES = 5
+TRIES = 12
 """How often the same is tried where another writer came first."""
+TRY_FOR_S = 1.2
+"""How long it is tried: the caller is to hear within 2.5 s."""
+PATIENCE_S = 1.8
+"""How long an entry may wait, first for the entries of other threads and then for the database."""
+LEAST_S = 0.4
+"""How much of that the database has at least."""
 ASK_WITHIN_S = 0.6
-"""After a lost reply the entry is looked for only where this little time has passed: the caller is to hear within 2.5 s."""
+"""After a lost reply the entry is looked for only where no more time has passed: the caller is still waiting."""
 _REFUSALS = (Denied, NotFound, Unauthenticated)
 _UNADMITTED = frozenset({"vault.create", "machine.enroll"})
 
@@ -145,7 +151,7 @@ class Work:
                 return made
         with self.recording(machine) as unit:
             made = do(unit)
-        return made
+        return made  # noqa: RET504  # only once the block has committed
 
     @contextmanager
     def audited(
@@ -167,7 +173,7 @@ class Work:
         unit: AuditedUnit | None = None
         try:
             with begin(self._engine, write=True) as transaction:
-                unit = self._unit(transaction, action, actor, facts)
+                unit = self._unit(transaction, actor, facts)
                 if action not in _UNADMITTED:
                     unit.look(question_of(actor, credential=credential))
                     self._own_key.check(unit)
@@ -175,7 +181,7 @@ class Work:
                 policy.may(actor, action)
                 yield unit
                 entry = _entry(unit, action, _known(subject, unit, action), purpose)
-                unit.commit_known(self._commit(transaction, unit, entry))
+                unit.commit_known(self._commit(transaction, entry))
         except Unavailable:
             # The entry could not be written; a second try would keep the caller waiting.
             raise
@@ -242,7 +248,7 @@ class Work:
 
     # What the doors are made of.
 
-    def _unit(self, transaction: Transaction, action: str, actor: Actor, facts: dict[str, FactValue]) -> AuditedUnit:
+    def _unit(self, transaction: Transaction, actor: Actor, facts: dict[str, FactValue]) -> AuditedUnit:
         return AuditedUnit(
             transaction.connection,
             self._keyring.mac,
@@ -264,18 +270,22 @@ class Work:
         facts: dict[str, FactValue],
     ) -> tuple[T, AuditedUnit]:
         words = Plainly(purpose) if isinstance(purpose, str) else purpose
+        until = time.monotonic() + TRY_FOR_S
         for left in reversed(range(TRIES)):
-            known = self._sights.get(question) if left else None
+            last = not left or time.monotonic() > until
+            known = None if last else self._sights.get(question)
             try:
-                return self._attempt(actor, action, do, question, known, subject, words, facts, last=not left)
+                return self._attempt(actor, action, do, question, known, subject, words, facts, last=last)
             except _Changed:
                 self._sights.drop(question)
             except _Behind:
                 self._sights.drop(question)
                 words.renew()
             except Unavailable as error:
-                if not error.again or not left:
+                if not error.again or last:
                     raise
+            if last:
+                break
         raise Unavailable("what this act leans on keeps changing", hint="try again")
 
     def _attempt(
@@ -295,7 +305,7 @@ class Work:
         said = ""
         try:
             with begin(self._engine, write=True) as transaction:
-                unit = self._unit(transaction, action, actor, facts)
+                unit = self._unit(transaction, actor, facts)
                 sight = known or unit.look(question)
                 if known is not None:
                     unit.see(known)
@@ -311,7 +321,7 @@ class Work:
                 entry = _entry(unit, action, _known(subject, unit, action), said)
                 # Where something was written, the rows are held, or checked by their revision.
                 condition = sight if question.opens and sight.whole and unit.sight is sight else None
-                unit.commit_known(self._commit(transaction, unit, entry, condition))
+                unit.commit_known(self._commit(transaction, entry, condition))
                 if condition is not None:
                     self._sights.keep(question, condition)
                 return made, unit
@@ -324,15 +334,14 @@ class Work:
             self._refusal(actor, action, _known(subject, unit, action), said, facts, error)
             raise
 
-    def _commit(
-        self, transaction: Transaction, unit: AuditedUnit | None, entry: Entry, condition: Sight | None = None
-    ) -> Receipt:
+    def _commit(self, transaction: Transaction, entry: Entry, condition: Sight | None = None) -> Receipt:
         begun = time.monotonic()
-        with self._chain.lock:
+        with self._chain.turn(PATIENCE_S - LEAST_S):
             opening, made = self._chain.next(entry)
             try:
                 with told():
-                    self._store(transaction, opening, made, condition)
+                    patience = PATIENCE_S - (time.monotonic() - begun)
+                    self._store(transaction, opening, made, condition, patience)
                 transaction.commit()
             except ClaudeToolsError as error:
                 if isinstance(error, Unavailable) and error.again:
@@ -344,8 +353,11 @@ class Work:
             return self._chain.advance(made, entry.entry_id)
 
     @staticmethod
-    def _store(transaction: Transaction, opening: Opening | None, made: Link, condition: Sight | None) -> None:
+    def _store(
+        transaction: Transaction, opening: Opening | None, made: Link, condition: Sight | None, patience: float
+    ) -> None:
         audit = Audit(transaction.connection)
+        audit.wait_at_most(patience)
         if opening is not None:
             audit.open_chain(opening)
         with transaction.last_write():
@@ -390,7 +402,7 @@ class Work:
         for left in reversed(range(TRIES)):
             try:
                 with begin(self._engine, write=True) as transaction:
-                    self._commit(transaction, None, entry)
+                    self._commit(transaction, entry)
                 break
             except Unavailable as busy:
                 if not busy.again or not left:

@@ -7,6 +7,8 @@ import os
 import stat
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from domain.audit import Entry, Link, Opening, Receipt, Signer, link, open_chain
@@ -19,17 +21,27 @@ DIGEST_BYTES = 32
 class Chain:
     """One chain, opened with its first entry.
 
-    Hold `lock` from `next` until the transaction is committed and `advance` was called.
+    Take a `turn` from `next` until the transaction is committed and `advance` was called.
     """
 
     def __init__(self, signer: Signer, notes: HeadNotes, machine_id: str) -> None:
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         self._signer = signer
         self._notes = notes
         self._machine_id = machine_id
         self._chain_id = ""
         self._seq = 0
         self._head = b""
+
+    @contextmanager
+    def turn(self, patience_s: float) -> Iterator[None]:
+        """The right to append, of one thread at a time.  Raises Unavailable."""
+        if not self._lock.acquire(timeout=patience_s):
+            raise Unavailable("other entries of this process wait for the database", hint="try again")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def next(self, entry: Entry) -> tuple[Opening | None, Link]:
         """The entry in its place after the head, and the opening of the chain where this is its first."""
