@@ -189,7 +189,12 @@ def _parsed(said: Iterable[str]) -> Iterator[tuple[list[str], str]]:
 def _scope(where: str, database: str) -> str | None:
     """The table that a grant is about, "*" for all of them, None for another database."""
     schema, _, table = where.replace("`", "").partition(".")
-    pattern = re.escape(schema.replace("\\", "")).replace("%", ".*").replace("_", ".")
+    # `%` and `_` stand for others in a database's name, unless a backslash makes them themselves.
+    signs = {"%": ".*", "_": "."}
+    pattern = "".join(
+        re.escape(sign[-1]) if len(sign) > 1 else signs.get(sign, re.escape(sign))
+        for sign in re.findall(r"\\.|.", schema)
+    )
     if schema != "*" and not re.fullmatch(pattern, database):
         return None
     return table or "*"

@@ -65,6 +65,8 @@ def prepare(
         report(Step(f"database {settings.database_file}", changed))
         return settings, open_engine(address_of(settings))
     settings = replace(settings, tier="direct")
+    if not settings.vault_id:
+        _drop_stale_password(settings)
     kept = address_of(settings)
     address = kept
     if opened is not None:
@@ -88,6 +90,16 @@ def prepare(
         engine.dispose()
         raise
     return settings, engine
+
+
+def _drop_stale_password(settings: Settings) -> None:
+    """Takes out a password that a setup wrote down for its new account before it was cut off."""
+    address = address_of(settings)
+    if address.password_file:
+        try:
+            knock(address)
+        except Invalid:
+            settings.database_password_file.unlink()
 
 
 def make_file(settings: Settings) -> bool:
