@@ -59,9 +59,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> 
         (place / "recovery.txt").write_text(key.expose())
         (place / "recovery.txt").chmod(0o600)
 
-    wanted = Wanted(home=home, person=PERSON, machine="desk", password=lambda: Plain(PASSWORD), deliver=keep)
-    database.prepare(home)
-    database.settle(create(wanted, lambda _step: None))
+    asked = database.asked()
+    wanted = Wanted(home=home, person=PERSON, machine="desk", password=lambda: Plain(PASSWORD), deliver=keep, **asked)
+    create(wanted, lambda _step: None)
     return place
 
 

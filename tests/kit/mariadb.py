@@ -254,7 +254,7 @@ class MariaDB:
             read = ", ".join("DATABASE()" if column == "Db" else column for column in columns)
             if self.query(f"SELECT 1 FROM mysql.{table} WHERE Db = %s", [database]):
                 made.rights.append(
-                    f"INSERT INTO mysql.{table} SELECT {read} FROM mysql.{table} WHERE Db = '{database}'"
+                    f"REPLACE INTO mysql.{table} SELECT {read} FROM mysql.{table} WHERE Db = '{database}'"
                 )
         if made.rights:
             made.rights.append("FLUSH PRIVILEGES")

@@ -7,6 +7,7 @@ Store       the database of one installation: its rows, and ways to damage, stal
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 import pymysql
 
-from mcp_server.config import Settings
+from domain.plain import Plain
 from tests.kit.mariadb import OWNER, MariaDB, Template
 
 FILE = "claudetools.db"
@@ -101,13 +102,18 @@ def copy_database(store: Store, home: Path, server: MariaDB | None = None) -> No
         return
     server = server or store.server
     name = store.copy() if server is store.server else store.copy_to(server)
-    for file in (home / "settings.json", home / "hooks.json"):
-        if file.exists():
-            said = file.read_text().replace(store.name, name)
-            file.write_text(said.replace(str(store.server.port), str(server.port)))
-    if server is not store.server:
+    settings = json.loads((home / "settings.json").read_text())
+    if server is store.server:
+        settings["database"] = re.sub(rf"/{store.name}(?=$|\?)", f"/{name}", settings["database"])
+    else:  # which has not the accounts of the vault
+        settings |= {"database": server.url(name), "hooks_account": ""}
         known(server)
         keep_password(home, server.passwords[OWNER])
+    (home / "settings.json").write_text(json.dumps(settings))
+    hooks = home / "hooks.json"
+    if hooks.exists() and isinstance((said := json.loads(hooks.read_text())).get("database"), dict):
+        said["database"] |= {"name": name, "port": server.port}
+        hooks.write_text(json.dumps(said))
 
 
 def known(server: MariaDB) -> None:
@@ -135,13 +141,13 @@ class OnSQLite:
 
     kind = "sqlite"
 
-    def prepare(self, home: Path) -> str:
-        """What the installation's settings are to say; nothing needs to be there."""
-        return FILE
+    def asked(self) -> dict[str, Any]:
+        """What a setup is asked for besides: arguments of `Wanted`."""
+        return {}
 
-    def settle(self, settings: Settings) -> Settings:
-        """The settings of an installation that was just made."""
-        return settings
+    def options(self, _place: Path) -> tuple[str, ...]:
+        """The same as options of `claudetools init`; a password goes into a file in `place`."""
+        return ()
 
 
 class OnMariaDB:
@@ -153,19 +159,16 @@ class OnMariaDB:
         self.server = server
         known(server)
 
-    def prepare(self, home: Path) -> str:
-        """Makes an empty database, and the file with its account's password; gives its URL."""
-        url = self.server.url(self.make())
-        keep_password(home, self.server.passwords[OWNER])
-        settings = home / "settings.json"
-        if not settings.exists():
-            settings.write_text(json.dumps({"version": 1, "database": url}))
-            settings.chmod(0o600)
-        return url
+    def asked(self) -> dict[str, Any]:
+        """What a setup is asked for besides, for a new and empty database: arguments of `Wanted`."""
+        return {"database": self.server.url(self.make()), "database_password": Plain(self.server.passwords[OWNER])}
 
-    def settle(self, settings: Settings) -> Settings:
-        """The settings of an installation that was just made."""
-        return settings
+    def options(self, place: Path) -> tuple[str, ...]:
+        """The same as options of `claudetools init`; a password goes into a file in `place`."""
+        file = place / "database-password"
+        file.touch(mode=0o600)
+        file.write_text(self.server.passwords[OWNER] + "\n")
+        return ("--database", self.server.url(self.make()), "--database-password-file", str(file))
 
     def make(self) -> str:
         """An empty database that is dropped after the test; gives its name."""

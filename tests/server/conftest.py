@@ -169,9 +169,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> 
         machine="desk",
         password=lambda: Plain(PASSWORD),
         deliver=lambda _key: None,
+        **database.asked(),
     )
-    database.prepare(home)
-    database.settle(create(wanted, lambda _step: None))
+    create(wanted, lambda _step: None)
     return home
 
 

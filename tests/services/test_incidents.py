@@ -45,11 +45,15 @@ class Room:
 @pytest.fixture(scope="session")
 def furnished_vault(tmp_path_factory: pytest.TempPathFactory, database: Databases) -> Path:
     home = tmp_path_factory.mktemp("incidents") / "home"
-    database.prepare(home)
     wanted = Wanted(
-        home=home, person="ann", machine="desk", password=lambda: Plain("long enough words"), deliver=lambda _key: None
+        home=home,
+        person="ann",
+        machine="desk",
+        password=lambda: Plain("long enough words"),
+        deliver=lambda _key: None,
+        **database.asked(),
     )
-    app = build(database.settle(create(wanted, lambda _step: None)))
+    app = build(create(wanted, lambda _step: None))
     person = person_actor(app, "ann")
     draft = Draft("password", "Mail", client="ACME", username="eve", values={"password": Plain(VALUE)})
     app.credentials.create(person, draft)

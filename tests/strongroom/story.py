@@ -12,6 +12,7 @@ from domain.drafts import Generate
 from domain.plain import Plain
 from mcp_server.bootstrap import build
 from mcp_server.config import load_settings
+from mcp_server.services.machines import Reach
 from tests.kit.stores import Raw
 from tests.strongroom.vault import Template, Vault
 
@@ -32,6 +33,9 @@ def tell(template: Template) -> None:
     app.credentials.rotate(agent, OTHER, generate=Generate())
     app.identity.enroll(person, "helper")
     app.identity.revoke(person, "helper")
+    app.machines.invite(
+        person, "laptop", Reach("mariadb+pymysql://app@db.example.org/vault", "", Plain("x"), "", Plain(""))
+    )
     vault.close()
     again = build(load_settings(template.home))  # a second process, with a chain of its own
     again.credentials.search(agent, "gitea")
@@ -48,6 +52,7 @@ def uses(vault: Vault) -> dict[str, Callable[[], object]]:
         "persons": lambda: app.credentials.reveal(vault.person, FIRST, purpose="log in"),
         "agents": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
         "client_keys": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
+        "invitations": lambda: app.machines.invitations(vault.person),
         "credentials": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
     }
 

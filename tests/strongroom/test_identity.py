@@ -53,7 +53,7 @@ def test_an_agent_that_proves_its_secret_acts_for_its_owner_on_its_machine_in_it
     assert (actor.owner_name, actor.machine_id, actor.session_id) == (PERSON, settings.machine_id, "s-7")
     assert actor.verified == {"agent", "owner", "machine"}
     assert actor.scopes == AGENT_SCOPES
-    assert actor.tier == "embedded"
+    assert actor.tier == settings.tier
 
 
 def test_a_person_who_logs_in_acts_with_the_rights_of_the_role(vault: Vault):

@@ -6,6 +6,7 @@ import itertools
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,19 @@ from mcp_server.bootstrap.recovery import recover
 from mcp_server.config import load_settings
 from mcp_server.keyring import format_recovery_key, new_slot_key
 from storage import transaction
+from tests.kit.stores import Databases
 from tests.strongroom.story import FIRST
-from tests.strongroom.vault import PASSWORD, PERSON, Template, Vault, make_template, quietly, wanted
+from tests.strongroom.vault import PASSWORD, PERSON, Vault, make_template, quietly, wanted
 
 
 class Cut(BaseException):
     """The power went."""
+
+
+@pytest.fixture
+def asked(database: Databases) -> dict[str, Any]:
+    """Where a new vault is to lie."""
+    return database.asked()
 
 
 def all_well(home: Path) -> None:
@@ -48,33 +56,34 @@ def contents(home: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_second_run_changes_nothing_and_says_so(tmp_path: Path):
+def test_a_second_run_changes_nothing_and_says_so(tmp_path: Path, asked: dict[str, Any]):
     home, shown, steps = tmp_path / "home", [], []
-    create(wanted(home, shown.append), steps.append)
+    create(wanted(home, shown.append, asked), steps.append)
     assert steps
     assert all(step.changed for step in steps)
     before, again = contents(home), []
-    create(wanted(home, shown.append), again.append)
-    assert [step.text for step in again] == [step.text for step in steps]
+    create(wanted(home, shown.append, asked), again.append)
+    # Accounts of a server are made once, and then used.
+    assert [step.text for step in again] == [s.text for s in steps if not s.text.startswith("database accounts")]
     assert not any(step.changed for step in again)
     assert contents(home) == before
     assert len(shown) == 1
     all_well(home)
 
 
-def test_a_plan_changes_nothing(tmp_path: Path):
+def test_a_plan_changes_nothing(tmp_path: Path, asked: dict[str, Any]):
     home = tmp_path / "home"
-    assert all(step.changed for step in plan(Wanted(home=home)))
+    assert all(step.changed for step in plan(Wanted(home=home, **asked)))
     assert not home.exists()
-    create(wanted(home, str), quietly)
+    create(wanted(home, str, asked), quietly)
     before = contents(home)
-    assert not any(step.changed for step in plan(Wanted(home=home)))
+    assert not any(step.changed for step in plan(Wanted(home=home, **asked)))
     assert contents(home) == before
 
 
-def test_everything_is_private(tmp_path: Path):
+def test_everything_is_private(tmp_path: Path, asked: dict[str, Any]):
     home = tmp_path / "home"
-    create(wanted(home, str), quietly)
+    create(wanted(home, str, asked), quietly)
     for place in (home, *home.rglob("*")):
         mode = stat.S_IMODE(place.stat().st_mode)
         assert mode == (0o700 if place.is_dir() else 0o600), place.name
@@ -120,19 +129,20 @@ CUTS = [cut_at_a_report, cut_before_a_commit, cut_before_a_file]
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_setup_that_was_cut_off_anywhere_goes_on_when_it_is_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut
+    tmp_path: Path, database: Databases, monkeypatch: pytest.MonkeyPatch, cut
 ):
     for number in itertools.count(1):
+        asked = database.asked()
         home, shown = tmp_path / f"home-{number}", []
         with monkeypatch.context() as patched:
             report = cut(patched, number)
             try:
-                create(wanted(home, shown.append), report)
+                create(wanted(home, shown.append, asked), report)
             except Cut:
                 pass
             else:
                 break
-        create(wanted(home, shown.append), quietly)
+        create(wanted(home, shown.append, asked), quietly)
         if number % 3 == 0:  # the key that was shown last is the one that opens
             (home / "keys" / "root.key").unlink()
             recover(home, shown[-1], quietly)
@@ -140,7 +150,7 @@ def test_a_setup_that_was_cut_off_anywhere_goes_on_when_it_is_run_again(
     assert number > 5
 
 
-def test_a_person_who_cannot_keep_the_recovery_key_gets_no_vault(tmp_path: Path):
+def test_a_person_who_cannot_keep_the_recovery_key_gets_no_vault(tmp_path: Path, asked: dict[str, Any]):
     home = tmp_path / "home"
 
     def refuse(_key: Plain) -> None:
@@ -150,30 +160,31 @@ def test_a_person_who_cannot_keep_the_recovery_key_gets_no_vault(tmp_path: Path)
         return Plain(PASSWORD)
 
     with pytest.raises(Invalid):
-        create(Wanted(home=home, person=PERSON, password=ask, deliver=refuse), quietly)
+        create(Wanted(home=home, person=PERSON, password=ask, deliver=refuse, **asked), quietly)
     with pytest.raises(ClaudeToolsError):
         build(load_settings(home))
-    create(wanted(home, str), quietly)
+    create(wanted(home, str, asked), quietly)
     all_well(home)
 
 
 @pytest.mark.parametrize("password", ["", "short", "123456789", "x" * 1025])
-def test_a_password_that_is_none_is_refused_and_the_next_one_taken(tmp_path: Path, password: str):
+def test_a_password_that_is_none_is_refused_and_the_next_one_taken(
+    tmp_path: Path, asked: dict[str, Any], password: str
+):
     home = tmp_path / "home"
+    told = Wanted(home=home, person=PERSON, password=lambda: Plain(password), deliver=lambda _key: None, **asked)
     with pytest.raises(Invalid) as refused:
-        create(Wanted(home=home, person=PERSON, password=lambda: Plain(password), deliver=lambda _key: None), quietly)
+        create(told, quietly)
     assert list(refused.value.fields) == ["password"]
-    create(wanted(home, str), quietly)
+    create(wanted(home, str, asked), quietly)
     all_well(home)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 65, "an\nna", "an\x00na"])
-def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str):
+def test_a_name_that_is_none_is_refused(tmp_path: Path, asked: dict[str, Any], name: str):
+    home, password = tmp_path / "home", lambda: Plain(PASSWORD)
     with pytest.raises(Invalid) as refused:
-        create(
-            Wanted(home=tmp_path / "home", person=name, password=lambda: Plain(PASSWORD), deliver=lambda _key: None),
-            quietly,
-        )
+        create(Wanted(home=home, person=name, password=password, deliver=lambda _key: None, **asked), quietly)
     assert list(refused.value.fields) == ["person"]
 
 
@@ -329,7 +340,7 @@ def test_without_the_agents_secret_setup_says_what_to_type_and_recovery_enrolls_
     vault.close()
     vault.app.settings.agent_secret_file.unlink()
     with pytest.raises(Invalid) as refused:
-        create(wanted(vault.home, str), quietly)
+        create(wanted(vault.home, str, {}), quietly)
     assert "claudetools agent revoke" in refused.value.hint
     recover(vault.home, vault.template.recovery_key, quietly)
     assert values_open(vault)
@@ -358,10 +369,10 @@ def test_a_key_file_that_is_a_link_is_refused(story: Callable[[], Vault], tmp_pa
         vault.open()
 
 
-def test_a_root_key_file_of_another_vault_is_told(story: Callable[[], Vault], template: Template, tmp_path: Path):
+def test_a_root_key_file_of_another_vault_is_told(story: Callable[[], Vault], database: Databases, tmp_path: Path):
     vault = story()
     vault.close()
-    other = make_template(tmp_path / "other")
+    other = make_template(tmp_path / "other", database)
     vault.app.settings.root_key_file.write_bytes((other.home / "keys" / "root.key").read_bytes())
     with pytest.raises(Broken) as refused:
         vault.open()
@@ -388,7 +399,7 @@ def test_a_database_of_an_unknown_revision_is_left_alone_by_setup(story: Callabl
     vault.sql("UPDATE alembic_version SET version_num = '9999'")
     before = vault.dump(without=())
     with pytest.raises((Conflict, Unavailable)) as refused:
-        create(wanted(vault.home, str), quietly)
+        create(wanted(vault.home, str, {}), quietly)
     assert refused.value.hint
     assert vault.dump(without=()) == before
 

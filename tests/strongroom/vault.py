@@ -52,8 +52,7 @@ class Template:
 def make_template(home: Path, database: Databases) -> Template:
     """Sets an installation up, as `./setup.sh` does."""
     shown: list[str] = []
-    database.prepare(home)
-    settings = database.settle(create(wanted(home, shown.append), quietly))
+    settings = create(wanted(home, shown.append, database.asked()), quietly)
     app = build(settings)
     agent_token = app.identity.prove(settings.agent_secret_file.read_text(), session_id="session-1")
     person_token = app.identity.login(PERSON, PASSWORD)
@@ -65,14 +64,15 @@ def quietly(_step: Step) -> None:
     """Tells nobody."""
 
 
-def wanted(home: Path, show: Callable[[str], object]) -> Wanted:
-    """What the first setup asks for; the recovery key goes to `show`."""
+def wanted(home: Path, show: Callable[[str], object], asked: dict[str, Any]) -> Wanted:
+    """What the first setup asks for; the recovery key goes to `show`, `asked` says where the vault is to lie."""
     return Wanted(
         home=home,
         person=PERSON,
         machine="workbench",
         password=lambda: Plain(PASSWORD),
         deliver=lambda key: (show(key.expose()), None)[1],
+        **asked,
     )
 
 
