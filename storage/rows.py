@@ -27,7 +27,7 @@ PAGE = 256
 _BATCH_BYTES = 2_000_000
 APPEND_ONLY = frozenset({"audit_chains", "audit_entries"})
 """What is never changed: a row that differs in the target is somebody else's."""
-_APART = frozenset({"compatibility"})
+_APART = frozenset({"compatibility", "transfer"})
 # Whose vault it is comes first, then what is needed to check the rest: keys of machines, chains before their entries.
 _FIRST = ("vault", "key_slots", "machines", "persons", "agents", "client_keys", "audit_chains", "audit_entries")
 

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 2
 """What this program writes; compared with min_reader and min_writer of the database."""
-REVISION = "0003"
+REVISION = "0004"
 """The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
@@ -70,6 +70,19 @@ compatibility = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("min_reader", Integer, nullable=False),
     Column("min_writer", Integer, nullable=False),
+    **_EXACT,
+)
+
+# One row where a vault is arriving in this database or has left it (storage.transfer); else none.
+transfer = Table(
+    "transfer",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("vault_id", Id, nullable=False),
+    Column("place", Text, nullable=False),
+    _us("at_us"),
+    Column("mac", Hash, nullable=False),
     **_EXACT,
 )
 

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
     Connection,
     Engine,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
     select,
 )
 
 from storage.engine import as_bytes, is_mariadb
 from storage.rows import PATIENCE_S, columns_there, shapes
-from storage.schema import MIN_READER, MIN_WRITER, compatibility
+from storage.schema import MIN_READER, MIN_WRITER, compatibility, transfer
 from storage.transaction import FENCED, begin
 
 State = Literal["arriving", "moving", "moved"]
@@ -40,25 +32,6 @@ _FENCE = (
     *(("context_records", moment) for moment in ("insert", "update", "delete")),
 )
 """What every write of a vault passes through: an act has its entry, and all else is memory."""
-
-_EXACT: dict[str, Any] = {  # Any: SQLAlchemy types each of these keywords apart
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
-# Not part of the schema: it is there only where a database is on its way.
-_transfer = Table(
-    "transfer",
-    MetaData(),
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("state", String(16), nullable=False),
-    Column("vault_id", String(40), nullable=False),
-    Column("place", Text, nullable=False),
-    Column("at_us", BigInteger, nullable=False),
-    Column("mac", LargeBinary(64), nullable=False),
-    **_EXACT,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +59,7 @@ def read_notice(connection: Connection) -> Notice | None:
     """The notice of a database that is on its way; None for any other."""
     if not _has_table(connection):
         return None
-    row = connection.execute(select(_transfer)).mappings().first()
+    row = connection.execute(select(transfer)).mappings().first()
     if row is None:
         return None
     return Notice(str(row["state"]), str(row["vault_id"]), str(row["place"]), int(row["at_us"]), as_bytes(row["mac"]))
@@ -95,12 +68,12 @@ def read_notice(connection: Connection) -> Notice | None:
 def write_notice(engine: Engine, notice: Notice) -> None:
     """Closes a database with a notice, in place of any other.  Repeatable."""
     with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
-        _transfer.create(transaction.connection, checkfirst=True)
+        transfer.create(transaction.connection, checkfirst=True)  # an older revision has none
         transaction.commit()
     with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
         run = transaction.connection.execute
-        run(_transfer.delete())
-        run(_transfer.insert().values(id=1, mac=notice.mac, **notice.said()))
+        run(transfer.delete())
+        run(transfer.insert().values(id=1, mac=notice.mac, **notice.said()))
         run(compatibility.delete())
         run(compatibility.insert().values(id=1, min_reader=NO_PROGRAM, min_writer=NO_PROGRAM))
         transaction.commit()
@@ -111,24 +84,20 @@ def lift_notice(engine: Engine) -> None:
     with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
         run = transaction.connection.execute
         if _has_table(transaction.connection):
-            run(_transfer.delete())
+            run(transfer.delete())
         run(compatibility.delete())
         run(compatibility.insert().values(id=1, min_reader=MIN_READER, min_writer=MIN_WRITER))
-        transaction.commit()
-    with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
-        _transfer.drop(transaction.connection, checkfirst=True)
         transaction.commit()
 
 
 def may_close(engine: Engine) -> None:
-    """Makes a table with a trigger and takes it away again.  Raises Unavailable where the account may not."""
+    """Makes a trigger and takes it away again.  Raises Unavailable where the account may not."""
     if not is_mariadb(engine):
         return
     with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
-        _transfer.create(transaction.connection, checkfirst=True)
-        transaction.connection.exec_driver_sql(_trigger(engine, "transfer_trial", _transfer.name, "delete"))
+        transaction.connection.exec_driver_sql(_trigger(engine, "transfer_trial", transfer.name, "delete"))
         transaction.connection.exec_driver_sql("DROP TRIGGER transfer_trial")
-        _transfer.drop(transaction.connection)
+        transaction.connection.execute(compatibility.update().values(min_reader=compatibility.c.min_reader))
         transaction.commit()
 
 
@@ -182,4 +151,4 @@ def tables_there(connection: Connection) -> frozenset[str]:
 
 
 def _has_table(connection: Connection) -> bool:
-    return _transfer.name in tables_there(connection)
+    return transfer.name in tables_there(connection)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from mcp_server.bootstrap.opening import address_of, open_keyring, printable
 from mcp_server.bootstrap.wanted import Report, Step
 from mcp_server.config import Settings, read_private, save_settings, write_private
 from mcp_server.keyring import Keyring
+from mcp_server.work import HeadNotes
 from storage.address import Address
 from storage.engine import clock_of, open_engine
 from storage.rows import count, digest, read, shapes, snapshot, sync
@@ -118,16 +119,12 @@ def start(app: App, actor: Actor, wanted: Wanted, report: Report, tell: Progress
     with _opened(wanted.owner or origin) as old, _opened_new(target) as new:
         _ask_rights(old, wanted.owner or origin)
         went_on = prepare(new, app.keyring.vault_id, origin.place, clock_of(new)())
-        rows = _copy(old, new, tell)
-        report(
-            Step(
-                f"{rows} rows copied to {target.place}" + (", gone on where it stopped" if went_on else ""),
-                changed=True,
-            )
-        )
+        rows = _bring(settings, app.keyring, old, new, tell)
+        again = ", gone on where it stopped" if went_on else ""
+        report(Step(f"{rows} rows copied to {target.place}{again}, and verified there", changed=True))
         try:
             _close(old, app.keyring, "moving", target)
-            _catch_up(settings, app.keyring, old, new, target, report, tell)
+            _catch_up(app.keyring, old, new, target, report, tell)
         except BaseException:
             _take_back(old)
             raise
@@ -145,8 +142,10 @@ def go_on(settings: Settings, wanted: Wanted, report: Report, tell: Progress) ->
     with _opened(wanted.owner or address_of(settings)) as old, _opened_new(wanted.target) as new:
         keyring = open_keyring(settings, old)
         if notice.state == "moving":
+            _ask_rights(old, wanted.owner or address_of(settings))
             prepare(new, keyring.vault_id, address_of(settings).place, clock_of(new)())
-            _catch_up(settings, keyring, old, new, wanted.target, report, tell)
+            _bring(settings, keyring, old, new, tell)
+            _catch_up(keyring, old, new, wanted.target, report, tell)
         old.dispose()
         return _switch(settings, new, wanted, report)
 
@@ -175,6 +174,7 @@ def cancel(settings: Settings, owner: Address | None) -> None:
                 f"the vault has moved to {printable(notice.place)}, which may be in use already",
                 hint=f"finish it: {MOVE}",
             )
+        _ask_rights(old, address)
         lift_fence(old)
         lift_notice(old)
 
@@ -192,14 +192,35 @@ def _ask_rights(old: Engine, address: Address) -> None:
         ) from None
 
 
-def _copy(old: Engine, new: Engine, tell: Progress) -> int:
+def _bring(settings: Settings, keyring: Keyring, old: Engine, new: Engine, tell: Progress) -> int:
+    """Copies everything and verifies the audit log where it arrived.  Returns the number of rows.
+
+    Raises Broken where something is wrong there that was not wrong before.
+    """
+    notes = HeadNotes(settings.heads_dir).read()  # before the rows: what is noted is committed, and must arrive
+    rows = sum(number for number, _ in _copy(old, new, tell).values())
+    tell("verify", 0, 0)
+    after = assemble(settings, new, keyring).audit.verify(notes)
+    if not after.ok:
+        before = {
+            (found.verdict, found.where) for found in assemble(settings, old, keyring).audit.verify(notes).findings
+        }
+        if not {(found.verdict, found.where) for found in after.findings} <= before:
+            raise Broken("the audit log does not verify as it did", hint="claudetools audit verify")
+    return rows
+
+
+def _copy(old: Engine, new: Engine, tell: Progress) -> dict[str, tuple[int, str]]:
+    """Makes the new database hold what the old one holds.  Returns the number of rows and the digest of each table."""
+    copied: dict[str, tuple[int, str]] = {}
     with snapshot(old) as connection:
         total = sum(count(connection, shape) for shape in shapes())
         done = 0
         for shape in shapes():
             made = sync(new, shape, read(connection, shape), lambda table, rows: tell(table, done + rows, total))  # noqa: B023  # called here alone
             done += made.rows
-    return done
+            copied[shape.name] = made.rows, made.hex()
+    return copied
 
 
 def _close(old: Engine, keyring: Keyring, state: State, target: Address) -> None:
@@ -215,28 +236,22 @@ def _take_back(old: Engine) -> None:
         lift_notice(old)
 
 
-def _catch_up(
-    settings: Settings, keyring: Keyring, old: Engine, new: Engine, target: Address, report: Report, tell: Progress
-) -> None:
-    """What came in since the copy, then the comparison; with the second notice there is no way back."""
-    _copy(old, new, tell)
+def _catch_up(keyring: Keyring, old: Engine, new: Engine, target: Address, report: Report, tell: Progress) -> None:
+    """What came in since, then the comparison of every row; with the second notice there is no way back."""
+    copied = _copy(old, new, tell)
     index(new, lambda table, rows: tell(table, rows, 0))
-    _compare(settings, keyring, old, new, tell)
+    _compare(copied, new, tell)
     report(Step("every row and every audit entry is the same in both", changed=False))
     _close(old, keyring, "moved", target)
 
 
-def _compare(settings: Settings, keyring: Keyring, old: Engine, new: Engine, tell: Progress) -> None:
-    """Raises Broken where a table or the audit log is not the same in both."""
-    with snapshot(old) as one, snapshot(new) as other:
+def _compare(copied: Mapping[str, tuple[int, str]], new: Engine, tell: Progress) -> None:
+    """Reads everything back.  Raises Broken where a table is not what was read from the old one."""
+    with snapshot(new) as connection:
         for shape in shapes():
             tell(f"compare {shape.name}", 0, 0)
-            if digest(one, shape) != digest(other, shape):
+            if digest(connection, shape) != copied[shape.name]:
                 raise Broken(f"the table {shape.name} did not arrive as it was", hint="run it again")
-    before = assemble(settings, old, keyring).audit.verify()
-    after = assemble(settings, new, keyring).audit.verify()
-    if (before.entries, before.chains, before.findings) != (after.entries, after.chains, after.findings):
-        raise Broken("the audit log does not verify as it did", hint="claudetools audit verify")
 
 
 def _switch(settings: Settings, new: Engine, wanted: Wanted, report: Report) -> Moved:

@@ -191,6 +191,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
     """Ends the move at its n-th step, without giving it the time to take anything back."""
     passed: list[str] = []
     names = (
+        "_bring",
         "_copy",
         "_close",
         "_compare",
@@ -296,12 +297,12 @@ def test_a_move_that_was_cut_off_can_be_taken_back(
     settings = load_settings(one.home)
     with pytest.raises(Conflict, match="is being moved"):
         build(settings)
-    move.cancel(settings, None)
+    move.cancel(settings, owner_of(settings))
     app = one.open()
     app.credentials.reveal(one.person(app), "acme/wiki/admin", purpose="back again")
     app.close()
     with pytest.raises(NotFound):
-        move.cancel(settings, None)
+        move.cancel(settings, owner_of(settings))
 
 
 def test_a_vault_that_has_moved_is_not_opened_again_by_cancelling(
@@ -312,14 +313,15 @@ def test_a_vault_that_has_moved_is_not_opened_again_by_cancelling(
         patch.setattr(move, "_switch", lambda *_: (_ for _ in ()).throw(Stopped()))
         with pytest.raises(Stopped):
             moved(one, empty("sqlite"))
+    settings = load_settings(one.home)
     with pytest.raises(Conflict, match="has moved"):
-        move.cancel(load_settings(one.home), None)
+        move.cancel(settings, owner_of(settings))
 
 
 def test_a_notice_that_no_keyholder_wrote_leads_nowhere(kind: str, filled: Callable[[str], Filled]) -> None:
     one = filled(kind)
     settings = load_settings(one.home)
-    engine = open_engine(address_of(settings))
+    engine = open_engine(owner_of(settings) or address_of(settings))
     notice = transfer.Notice("moved", settings.vault_id, "mariadb+pymysql://a@evil.example/x", 1, b"x" * 32)
     transfer.write_notice(engine, notice)
     engine.dispose()
@@ -347,9 +349,9 @@ def test_an_agent_and_an_account_without_the_rights_cannot_move_a_vault(
 ) -> None:
     one = filled("mariadb")
     settings = load_settings(one.home)
-    name = address_of(settings).name
-    password = mariadb.account("mover", f"SELECT, INSERT, UPDATE, DELETE ON `{name}`.*")
-    save_settings(replace(settings, database=settings.database.replace("owner@", "mover@")))
+    address = address_of(settings)
+    password = mariadb.account("mover", f"SELECT, INSERT, UPDATE, DELETE ON `{address.name}`.*")
+    save_settings(replace(settings, database=address.changed(user="mover").url))
     write_private(settings.database_password_file, password + "\n")
     app = one.open()
     with pytest.raises(Denied) as refused:
