@@ -90,7 +90,8 @@ class Proxy:
     # ---- what a test asks for ---------------------------------------------------------------------------------------
 
     def pass_on(self) -> None:
-        """From now on everything passes, without delay; what was held back arrives."""
+        """From now on everything passes, without delay; what was held back arrives, and nothing is cut any more."""
+        self._cuts.clear()
         self._do(self._pass())
 
     def refuse(self) -> None:
