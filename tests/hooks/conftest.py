@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Integer
 
+from storage.address import parse_address
 from storage.schema import context_records
+from tests.kit.mariadb import OWNER
+from tests.kit.stores import MariaDBStore, SQLiteStore, Store, keep_password
 
 NOW_US = time.time_ns() // 1000
 COLUMNS = [column.name for column in context_records.columns if column.name != "number"]
+NUMBERS = [name for name in COLUMNS if isinstance(context_records.columns[name].type, Integer)]
 
 
 @dataclass
@@ -27,46 +31,46 @@ class Desk:
 
     home: Path
     folder: Path
+    server: MariaDBStore | None = None
     settings: Path = field(init=False)
-    database: Path = field(init=False)
-    seconds: float = 0.0
+    store: Store = field(init=False)
 
     def __post_init__(self) -> None:
         self.home.mkdir(mode=0o700)
         self.folder.mkdir()
         self.settings = self.home / "hooks.json"
-        self.database = self.home / "claudetools.db"
+        if self.server is not None:
+            self.store = self.server
+            keep_password(self.home, self.server.server.passwords[OWNER])
+        else:
+            self.store = SQLiteStore(self.home / "claudetools.db")
+            self.store.sql("PRAGMA journal_mode=WAL")
+            self.store.sql(f"CREATE TABLE context_records (number INTEGER PRIMARY KEY, {', '.join(COLUMNS)})")
         self.configure()
-        with sqlite3.connect(self.database) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            kinds = {"number": "INTEGER PRIMARY KEY"}
-            connection.execute(f"CREATE TABLE context_records (number {kinds['number']}, {', '.join(COLUMNS)})")
-        connection.close()
 
     def configure(self, **more: object) -> None:
         """Writes the settings that setup would write."""
-        said = {"home": str(self.home), "machine_id": "ma_1", "machine_name": "desk", "owner_id": "pe_me", **more}
-        self.settings.write_text(json.dumps(said))
+        said = {"home": str(self.home), "machine_id": "ma_1", "machine_name": "desk", "owner_id": "pe_me"}
+        if self.server is not None:
+            address = parse_address(self.server.server.url(self.server.name), base=str(self.home))
+            password_file = str(self.home / "keys" / "database.password")
+            said |= {"database": address.changed(password_file=password_file).flat()}
+        self.settings.write_text(json.dumps({**said, **more}))
 
     def keep(self, project: str, **more: Any) -> str:
         """Puts a record into the database."""
         record_id = f"cx_{uuid.uuid4().hex[:26]}"
-        row = dict.fromkeys(COLUMNS, "") | {
+        row = dict.fromkeys(COLUMNS, "") | dict.fromkeys(NUMBERS, 0)
+        row |= {
             "record_id": record_id,
+            "session_key": record_id,
             "state": "active",
             "kind": "session",
             "project": project,
             "owner_id": "pe_me",
             "updated_us": NOW_US,
-            "pinned": 0,
         }
-        row |= more
-        with sqlite3.connect(self.database) as connection:
-            connection.execute(
-                f"INSERT INTO context_records ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
-                list(row.values()),
-            )
-        connection.close()
+        self.store.put("context_records", row | more)
         return record_id
 
     def start(

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ import pytest
 
 from hooks import spool
 from hooks.project import identify
+from storage.address import parse_address
+from storage.engine import open_engine
+from storage.migrations import upgrade
+from tests.hooks.conftest import Desk
+from tests.kit.mariadb import OWNER
+from tests.kit.stores import Databases, MariaDBStore, OnMariaDB, dropped_after
 
 DIGEST = "Asked: move the checkout to the gateway\nOutcome: it speaks to the gateway\nEdited: checkout.py"
 
@@ -25,6 +32,33 @@ def project(desk: Any, folder: Path | None = None) -> str:
 
 def keep(desk: Any, title: str = "move the checkout", **more: Any) -> str:
     return str(desk.keep(project(desk), title=title, outcome="it speaks", digest=more.pop("digest", DIGEST), **more))
+
+
+@pytest.fixture(scope="module")
+def empty(database: Databases) -> Iterator[MariaDBStore | None]:
+    """A database with the product's tables, where they lie on a server."""
+    with dropped_after():
+        if not isinstance(database, OnMariaDB):
+            yield None
+            return
+        store = MariaDBStore(database.server, database.make())
+        address = parse_address(store.server.url(store.name), base="/")
+        engine = open_engine(address.changed(password=store.server.passwords[OWNER]))
+        upgrade(engine)
+        engine.dispose()
+        machine = {"machine_id": "ma_1", "name": "desk", "public_key": b"", "state": "active"}
+        store.put("machines", machine | {"created_us": 1, "revision": 1, "mac": b""})
+        yield store
+
+
+@pytest.fixture
+def desk(empty: MariaDBStore | None, tmp_path: Path) -> Desk:
+    """A desk whose memory lies in a file, and one whose memory lies on a server."""
+    server = MariaDBStore(empty.server, empty.copy()) if empty is not None else None
+    return Desk(tmp_path / "data", tmp_path / "work", server)
+
+
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -102,15 +136,15 @@ def test_many_long_records_stay_within_the_block(desk: Any):
 
 def test_a_missing_database_is_answered_from_the_shelf_with_its_date(desk: Any, known: str):
     desk.told()
-    desk.database.unlink()
+    desk.store.remove()
     block = desk.told(session="s-2")
     assert known in block
     assert "could not be read; this is what was known on 20" in block
-    assert "FileNotFoundError" in desk.log()
+    assert ("FileNotFoundError" if desk.store.kind == "sqlite" else "errno 1049") in desk.log()
 
 
 def test_without_database_and_shelf_nothing_is_said_but_that_there_was_trouble(desk: Any):
-    desk.database.unlink()
+    desk.store.remove()
     first = json.loads(desk.run("SessionStart", desk.event(source="startup")))
     assert list(first) == ["systemMessage"]
     assert "hooks.log" in first["systemMessage"]
@@ -124,16 +158,15 @@ def test_trouble_is_told_once(desk: Any):
 
 def test_a_damaged_database_breaks_nothing(desk: Any, known: str):
     desk.told()
-    desk.database.write_bytes(b"no database " * 1000)
-    for rest in ("-wal", "-shm"):
-        Path(f"{desk.database}{rest}").unlink(missing_ok=True)
+    desk.store.spoil()
     assert known in desk.told(session="s-2")
 
 
+@ON_SQLITE
 def test_a_database_that_does_not_answer_is_not_waited_for(desk: Any, known: str):
     desk.told()
     desk.configure(deadline_ms=150)
-    connection = sqlite3.connect(desk.database, isolation_level=None)
+    connection = sqlite3.connect(desk.store.file, isolation_level=None)
     try:
         # Out of WAL an exclusive lock keeps readers out for as long as the driver is willing to wait: 300 ms.
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -178,11 +211,12 @@ def test_the_first_line_a_hostile_folder_could_say_is_never_run(desk: Any, known
     assert not (tmp_path / "ran").exists()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
-    ("event", "database"),
+    ("event", "reads"),
     [("SessionStart", True), ("Stop", False), ("PreCompact", False), ("PostCompact", False), ("SessionEnd", False)],
 )
-def test_a_hook_imports_nothing_that_is_slow(desk: Any, known: str, event: str, database: bool, tmp_path: Path):
+def test_a_hook_imports_nothing_that_is_slow(desk: Any, known: str, event: str, reads: bool, tmp_path: Path):
     probe = (
         "import sys, runpy, os\n"
         "def leave(code):\n"
@@ -206,7 +240,7 @@ def test_a_hook_imports_nothing_that_is_slow(desk: Any, known: str, event: str, 
             "tempfile", "urllib", "http", "logging", "subprocess", "socket", "ssl", "snowballstemmer", "argon2", "jwt", "random"}  # fmt: skip
     # runpy of the probe itself imports pathlib nowhere; what is found here the hook brought in.
     assert loaded & slow == set()
-    assert ("sqlite3" in loaded) is database
+    assert ("sqlite3" in loaded) is reads
 
 
 def test_an_install_that_lost_its_storage_still_lets_the_session_start(desk: Any, tmp_path: Path):
