@@ -28,6 +28,15 @@ def test_an_option_without_its_value_is_a_clear_error(run: Run, options: tuple[s
     assert f"{options[0].rstrip('=')} needs a value" in ended.stderr
 
 
+def test_a_password_in_the_url_of_the_database_goes_no_further(run: Run, user: Path) -> None:
+    for option in ("--database=mariadb+pymysql://me:hunter2@db.example.com/ct", "--database"):
+        ended = run(option, *(["mariadb+pymysql://me:hunter2@db.example.com/ct"] if option == "--database" else []))
+        assert ended.returncode == 2
+        assert "--database-password-file" in ended.stderr
+        assert "hunter2" not in ended.stderr + ended.stdout
+    assert snapshot(user) == {}
+
+
 def test_help_tells_the_options_and_does_nothing(run: Run, checkout: Path, user: Path) -> None:
     before = snapshot(checkout), snapshot(user)
     ended = run("--help")
