@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.cli import entrance, machine as machine_commands, presence
+from mcp_server.cli import entrance, presence
+from mcp_server.cli import machine as machine_commands
 from mcp_server.config import load_settings
 from tests.kit.mariadb import OWNER
 from tests.machines.conftest import PASSWORD, PERSON, Machine, World
