@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from domain.backup import Header, preamble_of
+from domain.backup import ContentWriter, Header, preamble_of
 from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, Invalid
 from mcp_server.bootstrap import backup, build
+from mcp_server.bootstrap.installation import create
 from mcp_server.bootstrap.restore import Restored, Wanted, restore
-from mcp_server.config import load_settings
+from mcp_server.config import Settings, load_settings, save_settings, write_private
 from mcp_server.keyring import format_recovery_key, new_slot_key
 from storage.address import Address
 from storage.engine import open_engine
@@ -25,6 +26,7 @@ from storage.rows import digest, shapes, snapshot
 from storage.schema import SCHEMA_VERSION
 from tests.backup.conftest import KINDS, Filled, values_of
 from tests.kit.stores import store_of
+from tests.strongroom.vault import wanted as setup
 
 OTHER = {"sqlite": "mariadb", "mariadb": "sqlite"}
 
@@ -389,3 +391,58 @@ def test_rows_have_the_same_digest_on_both_kinds(
     assert {name: after[name] for name in after if name not in grown} == {
         name: before[name] for name in before if name not in grown
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backup_of_an_older_schema_restores_and_is_brought_up(
+    kind: str, whole: tuple[Path, str], empty: Callable[[str], Address], tmp_path: Path
+) -> None:
+    file, key = whole
+    older = tmp_path / "older.backup"
+    with file.open("rb") as stream:
+        source = backup.begin(stream)
+        keyring = backup.keyring_for(source.header, None, None, lambda: key)
+        header = replace(source.header, revision="0002")  # all tables, but no triggers and no table of notices
+        sealer, content = keyring.seal_stream(preamble_of(header)), ContentWriter()
+        out = preamble_of(header) + sealer.head
+        for event in backup.events(source, keyring):
+            if event.kind == "begin":
+                out += sealer.update(content.begin(event.table, event.columns))
+            elif event.kind == "row":
+                out += sealer.update(content.row(event.values))
+            else:
+                out += sealer.update(content.end())
+    older.write_bytes(out + sealer.update(content.finish()) + sealer.finish())
+    there = empty(kind)
+    wanted = Wanted(older, lambda: key, home=tmp_path / "new", database=there)
+    with pytest.raises(Stopped):
+        restore(wanted, silent, stopping(3))
+    put_back(older, key, tmp_path / "new", there)
+    again = build(load_settings(tmp_path / "new"))
+    try:
+        assert again.audit.verify().ok
+        actor = again.identity.actor(again.identity.login("anna", "correct horse battery"))
+        assert len(values_of(again, actor)) == 2
+    finally:
+        again.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_sets_up_or_joins_a_vault_in_a_database_that_one_is_arriving_in(
+    kind: str, whole: tuple[Path, str], empty: Callable[[str], Address], tmp_path: Path
+) -> None:
+    there = empty(kind)
+    wanted = Wanted(whole[0], lambda: whole[1], home=tmp_path / "new", database=there)
+    with pytest.raises(Stopped):
+        restore(wanted, silent, stopping(5))
+    home = tmp_path / "other"
+    home.mkdir()
+    save_settings(Settings(home=home, database=there.url))
+    if there.password:
+        (home / "keys").mkdir()
+        write_private(home / "keys" / "database.password", there.password)
+    shown: list[str] = []
+    with pytest.raises(Conflict, match="has not arrived"):
+        create(setup(home, shown.append, {}), silent)
+    assert not shown
+    put_back(*whole, tmp_path / "new", there)
