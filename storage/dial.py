@@ -6,6 +6,7 @@ Standard library and PyMySQL only: hooks come through here.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import sys
@@ -102,8 +103,8 @@ class Line(Connection):
     def _send(self, text: bytes, unbuffered: bool) -> int:
         fresh, self.fresh = self.fresh, False
         self._read_timeout = self._write_timeout = self.left_s()
-        if fresh and self._sock is None:
-            self._again()  # the last unit lost it, and could not reach the server
+        if fresh and self._is_over():
+            self._again()
         idle = time.monotonic() - self.heard > PROVEN_S
         if fresh and idle and not text.startswith(_FIRST):
             self._prove()  # what writes must not be sent twice
@@ -117,6 +118,17 @@ class Line(Connection):
             done = super().query(text, unbuffered)
         self.heard = time.monotonic()
         return done
+
+    def _is_over(self) -> bool:
+        """Whether the last unit lost the connection, or the server ended it since.  Asks this machine alone."""
+        if self._sock is None:
+            return True
+        ready = select.poll()
+        ready.register(self._sock, select.POLLIN)
+        if not ready.poll(0):
+            return False
+        self._force_close()  # nothing was asked: what is there to read is a goodbye
+        return True
 
     def _prove(self) -> None:
         try:
