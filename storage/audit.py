@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, or_, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from domain.audit import Link, Opening, columns_of
 from domain.errors import Unavailable
@@ -18,6 +19,21 @@ from storage.sight import Part, Sight, while_unchanged
 
 _NOT_PREPARED = 1243  # ER_UNKNOWN_STMT_HANDLER
 _COLUMNS = tuple(column.name for column in audit_entries.c)
+_MARKS = ", ".join(["%s"] * len(_COLUMNS))
+
+
+@contextmanager
+def _as_sqlalchemy_tells(connection: Connection) -> Iterator[None]:
+    """Errors of the driver as those of SQLAlchemy, which storage.transaction turns into ours."""
+    kinds = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except kinds.IntegrityError as error:
+        raise IntegrityError(None, None, error) from None
+    except kinds.Error as error:
+        if connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, None):
+            connection.invalidate()
+        raise OperationalError(None, None, error) from None
 
 
 @lru_cache
@@ -92,22 +108,26 @@ class Audit:
         False, and nothing is stored, where any of it has changed.
         """
         name, statement = _insert_while(sight.whole)
-        line = self._connection.connection.dbapi_connection
-        values = (*_values(link), *sight.place, sight.seen)
-        run = f"EXECUTE {name} USING {', '.join(['%s'] * len(values))}"
-        for _ in range(2):
+        # By the driver itself: for so short a statement SQLAlchemy takes as long as the server.
+        with closing(self._connection.connection.cursor()) as cursor, _as_sqlalchemy_tells(self._connection):
             # A server reads and plans the long statement once for each connection.
-            prepared: set[str] = line.__dict__.setdefault("claudetools_prepared", set()) if line is not None else set()
-            if name not in prepared:
-                self._connection.exec_driver_sql(f"PREPARE {name} FROM %s", (statement,))
-                prepared.add(name)
-            try:
-                return self._connection.exec_driver_sql(run, values).rowcount == 1
-            except OperationalError as error:
-                # The connection was dialled anew underneath, and what was prepared went with the old one.
-                if error.orig is None or error.orig.args[:1] != (_NOT_PREPARED,):
-                    raise
-                prepared.clear()
+            prepared: set[str] = cursor.connection.__dict__.setdefault("claudetools_prepared", set())
+            if not sight.literal:
+                sight.literal.append(
+                    cursor.mogrify(", ".join(["%s"] * (len(sight.place) + 1)), (*sight.place, sight.seen))
+                )
+            values = cursor.mogrify(_MARKS, _values(link))
+            for _ in range(2):
+                if name not in prepared:
+                    cursor.execute(f"PREPARE {name} FROM %s", (statement,))
+                    prepared.add(name)
+                try:
+                    return bool(cursor.execute(f"EXECUTE {name} USING {values}, {sight.literal[0]}") == 1)
+                except cursor.connection.OperationalError as error:
+                    # The connection was dialled anew underneath, and what was prepared went with the old one.
+                    if error.args[:1] != (_NOT_PREPARED,):
+                        raise
+                    prepared.clear()
         raise Unavailable("the database server forgets prepared statements", hint="claudetools doctor")
 
     def hash_of(self, entry_id: str) -> bytes | None:

@@ -50,7 +50,7 @@ class Credentials:
         """One head by its reference or id, its MAC and revision checked.  Raises Broken."""
         column = "reference" if "/" in reference_or_id else _KEY
         row = self._guard.one(credentials, SUBJECT, _KEY, **{column: reference_or_id})
-        return None if row is None else _head(row)
+        return None if row is None else self._guard.made(credentials, _head, row, **{column: reference_or_id})
 
     def names(self, head: Head) -> Names:
         """The names behind a head's ids, and whether its current version was exposed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, bindparam, func, select
 
@@ -22,6 +22,7 @@ from storage.sight import Sight, key_of
 Mac = Callable[[str, Mapping[str, Scalar]], bytes]
 Row = Mapping[str, Any] | RowMapping  # a database row: each column has its own type
 Condition = ColumnElement[bool]
+T = TypeVar("T")
 
 
 class Guard:
@@ -92,6 +93,18 @@ class Guard:
                 f"{subject_type} {row[key]} is not the one the audit log knows (rolled back)",
                 hint="claudetools audit verify",
             )
+
+    def made(
+        self, table: Table, make: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any], **columns: str | int
+    ) -> T:
+        """What `make` makes of a row that `one` gave for these columns; once for rows that are trusted."""
+        if self._sight is None or not self._trusted:
+            return make(row)
+        asked = key_of(table.name, columns)
+        found: T | None = self._sight.made.get(asked)
+        if found is None:
+            found = self._sight.made[asked] = make(row)
+        return found
 
     def one(self, table: Table, subject_type: str, key: str, **columns: str | int) -> Mapping[str, Any] | None:
         """The one row whose columns have these values, with its MAC and revision checked.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 
 from domain.identity import Agent, Machine, Person
 from domain.ids import is_id
@@ -19,6 +20,10 @@ def read_machine_state(connection: Connection, machine_id: str) -> str:
     return connection.execute(select(machines.c.state).where(machines.c.machine_id == machine_id)).scalar() or ""
 
 
+_Thing = TypeVar("_Thing", Machine, Person)
+_Made = TypeVar("_Made")
+
+
 class Identity:
     """Who there is, in one unit of work.  Every single read checks MAC and revision."""
 
@@ -26,10 +31,15 @@ class Identity:
         self._connection = connection
         self._guard = guard
 
+    def _one(
+        self, table: Table, subject: str, key: str, make: Callable[[Mapping[str, Any]], _Made], **columns: str
+    ) -> _Made | None:
+        row = self._guard.one(table, subject, key, **columns)
+        return None if row is None else self._guard.made(table, make, row, **columns)
+
     def machine(self, machine_id: str) -> Machine | None:
         """One machine.  Raises Broken."""
-        row = self._guard.one(machines, "machine", "machine_id", machine_id=machine_id)
-        return None if row is None else _of(Machine, row)
+        return self._one(machines, "machine", "machine_id", partial(_of, Machine), machine_id=machine_id)
 
     def machines(self) -> list[Machine]:
         """Every machine, each checked.  Raises Broken."""
@@ -48,8 +58,7 @@ class Identity:
     def person(self, name_or_id: str) -> Person | None:
         """One person by name or id.  Raises Broken."""
         column = "person_id" if is_id(name_or_id, "pe") else "name"
-        row = self._guard.one(persons, "person", "person_id", **{column: name_or_id})
-        return None if row is None else _of(Person, row)
+        return self._one(persons, "person", "person_id", partial(_of, Person), **{column: name_or_id})
 
     def person_names(self) -> list[str]:
         """Every person's name; unchecked, for choosing only."""
@@ -69,8 +78,7 @@ class Identity:
         by: dict[str, str] = {"agent_id": name_or_id} if is_id(name_or_id, "ag") else {"name": name_or_id}
         if machine_id and "name" in by:
             by["machine_id"] = machine_id
-        row = self._guard.one(agents, "agent", "agent_id", **by)
-        return None if row is None else _agent(row)
+        return self._one(agents, "agent", "agent_id", _agent, **by)
 
     def agents(self) -> list[Agent]:
         """Every agent, revoked ones included, each checked.  Raises Broken."""
@@ -90,9 +98,6 @@ class Identity:
 def _row(thing: Machine | Person) -> dict[str, Any]:
     names = type(thing).__dataclass_fields__
     return {name: getattr(thing, name) for name in names if name != "revision"}
-
-
-_Thing = TypeVar("_Thing", Machine, Person)
 
 
 def _of(kind: type[_Thing], row: Mapping[str, Any]) -> _Thing:

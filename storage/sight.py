@@ -80,6 +80,10 @@ class Sight:
     whole: tuple[Part, ...] = ()
     place: tuple[str | int, ...] = ()
     seen: bytes = field(default=b"", repr=False)
+    literal: list[str] = field(default_factory=list, repr=False, compare=False)
+    """Place and what was seen, as they stand in a statement; put there by the first that needs it."""
+    made: dict[Key, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was made of checked rows: a row that has not changed need not be read anew."""
 
     def is_about(self, credential_id: str) -> bool:
         """Whether the credential that was seen is this one."""
