@@ -8,6 +8,10 @@ import pytest
 
 from tests.cli.conftest import PASSWORD
 from tests.cli.screen import Screen
+from tests.kit.stores import Databases
+
+
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -16,6 +20,7 @@ def bare(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return {**environment, "CLAUDETOOLS_HOME": str(tmp_path / "new")}
 
 
+@ON_SQLITE
 def test_at_a_terminal_the_recovery_key_is_shown_once_and_typed_back(bare: dict[str, str], tmp_path: Path) -> None:
     screen = Screen(bare, "init", "--person", "ann")
     screen.until("recovery key")
@@ -44,6 +49,7 @@ def test_at_a_terminal_the_recovery_key_is_shown_once_and_typed_back(bare: dict[
     assert login.end() == 0
 
 
+@ON_SQLITE
 def test_a_recovery_key_that_is_not_confirmed_makes_no_vault(bare: dict[str, str], tmp_path: Path) -> None:
     screen = Screen(bare, "init", "--person", "ann")
     for _ in range(3):
@@ -54,9 +60,11 @@ def test_a_recovery_key_that_is_not_confirmed_makes_no_vault(bare: dict[str, str
     assert not (tmp_path / "new" / "keys" / "root.key").exists()
 
 
-def test_without_a_terminal_everything_comes_from_options_and_files(command, bare, user: Path, tmp_path: Path) -> None:
-    new = str(tmp_path / "new")
-    first = command("init", "--non-interactive", CLAUDETOOLS_HOME=new)
+def test_without_a_terminal_everything_comes_from_options_and_files(
+    command, database: Databases, user: Path, tmp_path: Path
+) -> None:
+    new, asked = str(tmp_path / "new"), database.options(tmp_path)
+    first = command("init", "--non-interactive", *asked, CLAUDETOOLS_HOME=new)
     assert first.code == 0, first.err
     assert first.out.splitlines()[-1] == "changed: yes"
     recovery, password = user / "claudetools-recovery-key.txt", user / "claudetools-password.txt"
@@ -64,7 +72,7 @@ def test_without_a_terminal_everything_comes_from_options_and_files(command, bar
         assert file.stat().st_mode & 0o777 == 0o600
         assert file.read_text().strip() not in first.all
     before = recovery.read_text(), password.read_text()
-    second = command("init", "--non-interactive", CLAUDETOOLS_HOME=new)
+    second = command("init", "--non-interactive", *asked, CLAUDETOOLS_HOME=new)
     assert second.code == 0
     assert second.out.splitlines()[-1] == "changed: no"
     assert all(line.startswith("is there") for line in second.out.splitlines()[:-1])
@@ -72,6 +80,7 @@ def test_without_a_terminal_everything_comes_from_options_and_files(command, bar
     assert command("login", "--password-file", str(password), CLAUDETOOLS_HOME=new).code == 0
 
 
+@ON_SQLITE
 def test_a_recovery_key_is_never_written_over(command, user: Path, tmp_path: Path) -> None:
     kept = user / "claudetools-recovery-key.txt"
     kept.write_text("the key of another vault")
@@ -83,6 +92,7 @@ def test_a_recovery_key_is_never_written_over(command, user: Path, tmp_path: Pat
     assert command("init", "--non-interactive", CLAUDETOOLS_HOME=str(tmp_path / "new")).code == 0
 
 
+@ON_SQLITE
 def test_check_changes_nothing(command, user: Path, tmp_path: Path) -> None:
     said = command("init", "--check", "--non-interactive", CLAUDETOOLS_HOME=str(tmp_path / "new"))
     assert said.code == 0
@@ -92,6 +102,7 @@ def test_check_changes_nothing(command, user: Path, tmp_path: Path) -> None:
     assert list(user.iterdir()) == []
 
 
+@ON_SQLITE
 def test_a_short_password_is_refused(command, tmp_path: Path) -> None:
     file = tmp_path / "short.txt"
     file.write_text("short")

@@ -154,6 +154,7 @@ def test_nobody_gets_in_with_a_wrong_password_or_name(run: Run, tmp_path: Path, 
     assert run("login", "--password-file", str(tmp_path / "missing")).code == 2
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it makes a vault of its own
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_demo_plays_to_its_end_and_leaves_nothing(command: Run, tmp_path: Path, as_json: bool) -> None:
     place = tmp_path / "temporary"

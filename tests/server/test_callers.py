@@ -128,7 +128,7 @@ async def test_what_came_too_late_for_one_prompt_is_told_to_the_next(
 ) -> None:
     begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def slow(_self: object, session_id: str, prompt: str, cwd: str = "") -> str:  # the memory under load
+    def slow(_self: object, session_id: str, prompt: str, cwd: str = "", **_: object) -> str:  # the memory under load
         if prompt != "first":
             return f"about {prompt}"
         begun.set()
