@@ -55,6 +55,8 @@ TIDYING_S = 60.0
 _RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
 _BATCH, _BATCH_ON_SERVER = 400, 4000
 _COMMON_SHARE = 0.1
+_PLENTY = 2
+"""Rare terms stand in so many times as many records as are wanted: more common ones need not be asked for."""
 
 
 _INDEX = text("INSERT INTO context_terms(rowid, terms) VALUES (:number, :words)")
@@ -383,7 +385,13 @@ class Context:
         """The same in one question, because each is a round trip: the server's own relevance chooses the candidates."""
         wanted = [newest.subquery().select()]
         if rarest:
-            asked = [token for token in rarest if known[token] <= total * _COMMON_SHARE] or list(rarest)
+            asked: list[str] = []
+            reached = 0
+            for token in rarest:
+                if reached >= _PLENTY * most and known[token] > total * _COMMON_SHARE:
+                    break
+                asked.append(token)
+                reached += known[token]
             # Terms are letters and digits alone (domain.text.index_token): none is an operator.
             relevance = text("MATCH (context_terms.terms) AGAINST (:words IN BOOLEAN MODE)").bindparams(
                 words=" ".join(asked)
