@@ -280,8 +280,10 @@ class Proxy:
 
     async def _delivered(self, waiting: asyncio.Queue[tuple[float, bytes]], delivery: asyncio.Task[None]) -> None:
         done = self._loop.create_task(waiting.join())
-        await asyncio.wait([done, delivery], return_when=asyncio.FIRST_COMPLETED)
-        done.cancel()
+        try:
+            await asyncio.wait([done, delivery], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            done.cancel()
 
     def _look(self, link: _Link, sent: bytes) -> bytes:
         """Reads the client's packets; gives what of them is to go on."""

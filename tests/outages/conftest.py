@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,20 +59,41 @@ class Site:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return process if start else process.wait(60)
 
-    def hook(self, event: str, session: str, transcript: Path, **more: object) -> tuple[int, bytes, bytes]:
+    def hook(
+        self, event: str, session: str, transcript: Path, folder: Path | None = None, **more: object
+    ) -> tuple[int, bytes, bytes]:
         """Runs one hook to its end; gives its exit code and what it said."""
-        said = {"session_id": session, "transcript_path": str(transcript), "cwd": str(self.home.parent), **more}
+        folder = folder or self.home.parent
+        said = {"session_id": session, "transcript_path": str(transcript), "cwd": str(folder), **more}
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("CLAUDE", "PYTHON"))}
         done = subprocess.run(
             [sys.executable, "-I", "-m", "hooks", event, str(self.hooks_settings)],
             input=json.dumps({**said, "hook_event_name": event}).encode() + b"\n",
             capture_output=True,
-            cwd=self.home.parent,
+            cwd=folder,
             env=clean,
             timeout=60,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr
+
+    def transcript(self, session: str, asked: str, answered: str) -> Path:
+        """What a session wrote, a while ago."""
+        file = self.home.parent / f"{session}.jsonl"
+        line = {"sessionId": session, "timestamp": "2026-11-23T10:00:00.000Z", "cwd": str(file.parent)}
+        answer = {"role": "assistant", "id": "m1", "content": [{"type": "text", "text": answered}]}
+        lines = [
+            {**line, "type": "user", "uuid": "u1", "parentUuid": None, "message": {"role": "user", "content": asked}},
+            {**line, "type": "assistant", "uuid": "a1", "parentUuid": "u1", "message": answer},
+        ]
+        file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+        os.utime(file, (time.time() - 10,) * 2)
+        return file
+
+    def recorded(self) -> list[str]:
+        """The sessions that were recorded; one that was recorded twice is named twice."""
+        found = self.query("SELECT session_id FROM context_records WHERE state = 'active' AND kind = 'session'")
+        return [session for (session,) in found]
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """What the administrator of the database reads, past the proxy."""
@@ -125,6 +148,23 @@ def shared(mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield site
         site.close()
         mariadb.drop(site.database)
+
+
+@contextmanager
+def lasting(site: Site, trouble: str) -> Iterator[None]:
+    """A trouble, and its end."""
+    if trouble == "stand still":
+        with site.server.frozen():
+            yield
+        return
+    getattr(site.proxy, trouble)()
+    try:
+        yield
+    finally:
+        site.proxy.pass_on()
+
+
+TROUBLES = ("refuse", "fall_silent", "swallow", "stand still")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from tests.kit.certificates import Authority
 from tests.kit.mariadb import MariaDB
 from tests.kit.proxy import Proxy
-from tests.outages.conftest import Site, found
+from tests.outages.conftest import TROUBLES, Site, found, lasting
 from tests.server.conftest import Wire
 
 ENOUGH_S = 6.0
@@ -108,21 +107,7 @@ def wire(site: Site, served: Wire) -> Wire:
     return served
 
 
-@contextmanager
-def lasting(site: Site, trouble: str) -> Iterator[None]:
-    """A trouble, and its end."""
-    if trouble == "stand still":
-        with site.server.frozen():
-            yield
-        return
-    getattr(site.proxy, trouble)()
-    try:
-        yield
-    finally:
-        site.proxy.pass_on()
-
-
-@pytest.mark.parametrize("trouble", ["refuse", "fall_silent", "swallow", "stand still"])
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_server_that_is_away_makes_every_tool_say_so_and_the_next_call_finds_it_back(
     site: Site, wire: Wire, trouble: str
 ):
