@@ -26,6 +26,7 @@ _SUFFIX = ".json"
 _LONGEST_NOTE = 20_000
 _DRAINING = ".draining"
 _STARTING = ".starting"
+_UNTIDY = ".untidy"
 STARTING_VARIABLE = "CLAUDETOOLS_DRAIN_STARTS"
 """The environment variable that tells a drain which descriptor to close when it begins to look."""
 _LOOK_EVERY_S = 0.01
@@ -175,6 +176,21 @@ def _is_draining(home: str) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def mark_untidy(home: str) -> None:
+    """Note that the database's index still holds words of a forgotten record.  Raises OSError."""
+    write_object(os.path.join(home, SPOOL, _UNTIDY), {"at_us": now_us()})
+
+
+def is_untidy(home: str) -> bool:
+    """Whether that is still to be done."""
+    return os.path.lexists(os.path.join(home, SPOOL, _UNTIDY))
+
+
+def mark_tidy(home: str) -> None:
+    """Note that it is done.  Never raises."""
+    remove(os.path.join(home, SPOOL, _UNTIDY))
 
 
 def is_waiting(home: str) -> bool:

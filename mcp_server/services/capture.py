@@ -98,6 +98,7 @@ class Capture:
             for note, known in self._waiting(project):
                 done[self._one(note, known, troubles)] += 1
             self.strike_again()
+            self._tidy()
             return DrainOutcome(
                 captured=done["captured"],
                 unchanged=done["unchanged"],
@@ -125,6 +126,13 @@ class Capture:
     def is_waiting(self) -> bool:
         """Whether any note waits."""
         return spool.is_waiting(self._home)
+
+    def _tidy(self) -> None:
+        """Does what a forgetting could not do: takes its words out of the server's index files."""
+        if spool.is_untidy(self._home):
+            with self._work.reading(None) as unit:
+                unit.context.tidy_index()
+            spool.mark_tidy(self._home)
 
     def strike_again(self, within: float = STRIKE_AGAIN_S) -> int:
         """Strike values that came into the vault after a record was written.  Returns how many records held one.

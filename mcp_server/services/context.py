@@ -27,7 +27,7 @@ from domain.recall import (
 )
 from domain.recall import index_line as line_of
 from domain.tokens import estimate
-from hooks import shelf
+from hooks import shelf, spool
 from hooks.event import is_session_id
 from hooks.files import log_trouble
 from hooks.project import Project, client_of, identify
@@ -52,7 +52,7 @@ class Forgotten:
     """A record that was removed for good, and the audit entry that says so.
 
     `index_tidied` is False where the server's full-text index could not be written anew: then its
-    files hold the record's single words until that is done (OPTIMIZE TABLE context_terms).
+    files hold the record's single words until a later drain has done that.
     """
 
     record_id: str
@@ -241,13 +241,18 @@ class Context:
         return Forgotten(known, unit.receipt.entry_id, self._tidied())
 
     def _tidied(self) -> bool:
-        """Takes the words of what was forgotten out of the server's index files, after the act and outside of it."""
+        """Takes the words of what was forgotten out of the server's index files, after the act and outside of it.
+
+        Where that cannot be done now, a later drain does it.
+        """
         try:
+            spool.mark_untidy(self._home)
             with self._work.reading(None) as unit:
                 unit.context.tidy_index()
-        except Unavailable as error:
+        except (Unavailable, OSError) as error:
             log_trouble(self._home, "forget", error)
             return False
+        spool.mark_tidy(self._home)
         return True
 
     def counts(self, actor: Actor) -> dict[str, int]:
