@@ -24,17 +24,19 @@ from sqlalchemy import Engine
 
 from domain.actors import Actor, Subject
 from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, NotFound
+from domain.plain import Plain
 from mcp_server.bootstrap import App, assemble
 from mcp_server.bootstrap.arriving import index, open_place, place_of, prepare
-from mcp_server.bootstrap.database import with_accounts
+from mcp_server.bootstrap.database import keep_accounts, with_accounts
 from mcp_server.bootstrap.hooks_settings import write_hooks_settings
-from mcp_server.bootstrap.opening import address_of, open_keyring, printable
+from mcp_server.bootstrap.opening import address_of, check_version, open_keyring, printable
 from mcp_server.bootstrap.wanted import Report, Step
 from mcp_server.config import Settings, read_private, save_settings, write_private
 from mcp_server.keyring import Keyring
 from mcp_server.work import HeadNotes
 from storage.address import Address
 from storage.engine import clock_of, open_engine
+from storage.keys import read_vault_id
 from storage.rows import count, digest, read, shapes, snapshot, sync
 from storage.transaction import begin
 from storage.transfer import (
@@ -52,6 +54,7 @@ from storage.transfer import (
 Progress = Callable[[str, int, int], None]
 MOVE = "claudetools move"
 CANCEL = "claudetools move --cancel"
+FOLLOW = "claudetools move --follow"
 _TABLE = "transfer"
 _MARK = ".moved-"
 
@@ -128,8 +131,7 @@ def start(app: App, actor: Actor, wanted: Wanted, report: Report, tell: Progress
         except BaseException:
             _take_back(old)
             raise
-        old.dispose()
-        return _switch(settings, new, wanted, report)
+        return _switch(settings, app.keyring, old, new, wanted, report)
 
 
 def go_on(settings: Settings, wanted: Wanted, report: Report, tell: Progress) -> Moved:
@@ -146,8 +148,7 @@ def go_on(settings: Settings, wanted: Wanted, report: Report, tell: Progress) ->
             prepare(new, keyring.vault_id, address_of(settings).place, clock_of(new)())
             _bring(settings, keyring, old, new, tell)
             _catch_up(keyring, old, new, wanted.target, report, tell)
-        old.dispose()
-        return _switch(settings, new, wanted, report)
+        return _switch(settings, keyring, old, new, wanted, report)
 
 
 def tidy(settings: Settings) -> bool:
@@ -177,6 +178,47 @@ def cancel(settings: Settings, owner: Address | None) -> None:
         _ask_rights(old, address)
         lift_fence(old)
         lift_notice(old)
+
+
+def follow(settings: Settings, address: Address) -> Settings:
+    """Another machine of the vault works where the vault was moved to, with the keys that it has.
+
+    Raises Conflict where its own database is open still, Denied where the other place is another vault or does not know
+    this machine, Broken where the audit log there is not the one that this machine wrote in.
+    """
+    if _is_open(address_of(settings)):
+        raise Conflict(f"the vault is open in {address_of(settings).place}", hint="claudetools doctor")
+    with _opened(address) as engine:
+        with begin(engine, write=False) as transaction:
+            check_version(transaction.connection)
+            vault_id = read_vault_id(transaction.connection)
+        if vault_id != settings.vault_id:
+            raise Denied(f"{address.place} does not hold this machine's vault", hint=f"{FOLLOW} --to URL")
+        keyring = open_keyring(settings, engine)
+        app = assemble(settings, engine, keyring)
+        with app.work.reading(app.machine) as unit:
+            known = unit.identity.machine(settings.machine_id)
+        if known is None or known.public_key != keyring.machine_public_key():
+            raise Denied(
+                "the vault there does not know this machine's audit key", hint="./setup.sh --invitation-file FILE"
+            )
+        if not app.audit.verify().ok:
+            raise Broken(
+                "the audit log there is not the one that this machine wrote in", hint="ask who moved the vault"
+            )
+    settings = keep_accounts(settings, address, Plain(address.password), "", Plain(""))
+    write_hooks_settings(settings)
+    return settings
+
+
+def _is_open(address: Address) -> bool:
+    if not address.is_mariadb and not Path(address.path).exists():
+        return False
+    try:
+        with _opened(address) as engine, begin(engine, write=False) as transaction:
+            return read_vault_id(transaction.connection) is not None and not is_on_its_way(transaction.connection)
+    except ClaudeToolsError:
+        return False
 
 
 # The steps.
@@ -254,7 +296,7 @@ def _compare(copied: Mapping[str, tuple[int, str]], new: Engine, tell: Progress)
                 raise Broken(f"the table {shape.name} did not arrive as it was", hint="run it again")
 
 
-def _switch(settings: Settings, new: Engine, wanted: Wanted, report: Report) -> Moved:
+def _switch(settings: Settings, keyring: Keyring, old: Engine, new: Engine, wanted: Wanted, report: Report) -> Moved:
     target, origin = wanted.target, address_of(settings)
     with snapshot(new) as connection:
         counts = {shape.name: count(connection, shape) for shape in shapes()}
@@ -271,6 +313,8 @@ def _switch(settings: Settings, new: Engine, wanted: Wanted, report: Report) -> 
         # From here on this machine works in the new place.
         if target.password:
             moved = with_accounts(moved, target, report, make=wanted.accounts)
+            if moved.database != target.url:  # with the account by which other machines follow
+                _close(old, keyring, "moved", address_of(moved))
         else:
             settings.database_password_file.unlink(missing_ok=True)
             save_settings(moved)
@@ -280,6 +324,7 @@ def _switch(settings: Settings, new: Engine, wanted: Wanted, report: Report) -> 
         moved = replace(settings, database=name, hooks_account="", tier="embedded")
         save_settings(moved)
         settings.database_password_file.unlink(missing_ok=True)
+    old.dispose()
     _put_aside(record["kept"], origin)
     write_hooks_settings(moved)
     report(Step(f"settings name {target.place}", changed=True))

@@ -86,7 +86,7 @@ def _on_its_way(connection: Connection) -> Conflict:
     done = "has moved" if notice.state == "moved" else "is being moved"
     return Conflict(
         f"this vault {done} to {printable(notice.place)}",
-        hint="where it was moved from: claudetools move; elsewhere, ask for an invitation: claudetools machine invite",
+        hint="on the machine that moves it: claudetools move; on every other: claudetools move --follow",
     )
 
 

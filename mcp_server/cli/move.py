@@ -43,6 +43,9 @@ def move(
         bool, typer.Option("--accounts/--no-accounts", help="Make accounts with fewer rights in the new database.")
     ] = True,
     cancel: Annotated[bool, typer.Option("--cancel", help="Take back a move that was cut off.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="On another machine of the vault: work where the vault was moved to.")
+    ] = False,
     forget_old: Annotated[
         bool, typer.Option("--forget-old", help="Remove the database that was kept after a move.")
     ] = False,
@@ -65,6 +68,9 @@ def move(
     if cancel:
         moving.cancel(settings, owner_address)
         print("the move was taken back: the vault opens where it was")
+        return
+    if follow:
+        _follow(settings, to, database_password_file)
         return
     notice = moving.unfinished(settings)
     if notice is None and not to:
@@ -98,7 +104,23 @@ def _told(done: Moved, *, json: bool) -> None:
         return
     print(f"the vault is in {show.clean(done.place)}: {done.rows} rows, {done.entries} audit entries")
     print(f"the old database is closed and kept: {show.clean(done.kept)}; to remove it: claudetools move --forget-old")
-    print("other machines need an invitation to it: claudetools machine invite")
+    print("on every other machine: claudetools move --follow")
+
+
+def _follow(settings: Settings, to: str, password_file: Path | None) -> None:
+    from mcp_server.bootstrap import move as moving
+
+    text = to
+    if not text:
+        notice = moving.unfinished(settings)
+        if notice is None or notice.state != "moved":
+            raise Invalid("this vault has not moved", fields={"--to": "where it is"}, hint="claudetools doctor")
+        text = notice.place
+    address = place.reached(text, password_file)
+    if not address.is_mariadb:
+        raise Invalid("the vault was moved to a file on another machine", hint="ask who moved it")
+    moving.follow(settings, address)
+    print(f"this machine works with the vault in {show.clean(address.place)}")
 
 
 def _forget(settings: Settings, password_file: Path | None, *, yes: bool) -> None:

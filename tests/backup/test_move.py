@@ -19,7 +19,7 @@ from storage import transfer
 from storage.address import Address
 from storage.engine import open_engine
 from storage.transaction import begin
-from tests.backup.conftest import KINDS, Filled, values_of
+from tests.backup.conftest import KINDS, PASSWORD, Filled, values_of
 from tests.kit.mariadb import OWNER, MariaDB
 from tests.kit.stores import MariaDBStore, store_of
 
@@ -142,7 +142,55 @@ def test_another_machine_is_told_where_the_vault_went(
     with pytest.raises(Conflict) as refused:
         build(load_settings(one.home))
     assert target.name in refused.value.message
-    assert "invit" in refused.value.hint
+    assert "--follow" in refused.value.hint
+
+
+def second_machine(one: Filled, home: Path) -> Settings:
+    """Another machine of the same vault, with keys, an agent and notes of its own."""
+    from mcp_server.bootstrap.recovery import recover
+
+    first = load_settings(one.home)
+    (home / "keys").mkdir(parents=True)
+    settings = replace(first, home=home, machine_id="", machine_name="second", agent_id="")
+    write_private(settings.database_password_file, first.database_password_file.read_text())
+    save_settings(settings)
+    return recover(home, one.recovery_key, silent)
+
+
+def test_another_machine_follows_with_its_own_keys(
+    filled: Callable[[str], Filled], empty: Callable[[str], Address], tmp_path: Path
+) -> None:
+    one = filled("mariadb")
+    settings = second_machine(one, tmp_path / "second")
+    with pytest.raises(Conflict, match="is open in"):
+        move.follow(settings, address_of(settings))
+    moved(one, empty("mariadb"))
+    with pytest.raises(Conflict, match="has moved"):
+        build(settings)
+    notice = move.unfinished(settings)
+    assert notice is not None
+    now = load_settings(one.home)
+    assert notice.place == now.database
+    password = now.database_password_file.read_text().strip()
+    followed = move.follow(settings, move.target_of(settings, notice).changed(password=password))
+    assert followed.machine_id == settings.machine_id
+    app = build(load_settings(settings.home))
+    assert app.audit.verify().ok
+    person = app.identity.actor(app.identity.login("anna", PASSWORD))
+    app.credentials.reveal(person, "acme/wiki/admin", purpose="on the second machine")
+    app.close()
+
+
+def test_a_machine_does_not_follow_into_another_vault(
+    filled: Callable[[str], Filled], empty: Callable[[str], Address], tmp_path: Path
+) -> None:
+    one, other = filled("mariadb"), filled("sqlite")
+    settings = second_machine(one, tmp_path / "second")
+    moved(one, empty("mariadb"))
+    moved(other, empty("mariadb"))
+    with pytest.raises(Denied, match="does not hold this machine's vault"):
+        move.follow(settings, address_of(load_settings(other.home)))
+    assert load_settings(settings.home).database == settings.database
 
 
 def test_a_move_under_load_loses_nothing_that_was_acknowledged(
