@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and_, func, or_, select
 
 from domain.credentials import Head, SealedField, SealedVersion
 from domain.errors import Broken
@@ -58,7 +58,7 @@ class Credentials:
         if sight is not None and sight.names is not None and sight.is_about(head.credential_id):
             row = sight.names
             return Names(row["client"], row["service"], row["infrastructure"], row["exposed_us"] is not None)
-        return self._names_of([head])[head.credential_id]
+        return self._names_of(head)
 
     def insert(self, head: Head) -> None:
         """Stores a new head.  Raises Conflict where its reference is taken."""
@@ -216,59 +216,57 @@ class Credentials:
             conditions.append(credentials.c.tags.contains(json.dumps(tag), autoescape=True))
         if state:
             conditions.append(credentials.c.state == state)
-        joined = credentials.outerjoin(clients, clients.c.client_id == credentials.c.client_id)
-        total = self._connection.execute(
-            select(func.count()).select_from(joined).where(and_(True, *conditions))
-        ).scalar_one()
+        matched = credentials.outerjoin(clients, clients.c.client_id == credentials.c.client_id)
+        count = select(func.count()).select_from(matched).where(and_(True, *conditions))
+        # How many in all comes with the page, in the same statement.
         rows = self._connection.execute(
-            select(credentials)
-            .select_from(joined)
+            _named(credentials, count.scalar_subquery().label("total"))
             .where(and_(True, *conditions), credentials.c.reference > after)
             .order_by(credentials.c.reference)
             .limit(limit)
         ).mappings()
-        heads = []
+        found, total = [], None
         for row in rows:
             self._guard.check(credentials, row, SUBJECT, _KEY)
-            heads.append(_head(row))
-        names = self._names_of(heads)
-        return [(head, names[head.credential_id]) for head in heads], int(total)
+            found.append((_head(row), _names(row)))
+            total = int(row["total"])
+        if total is None:
+            total = int(self._connection.execute(count).scalar_one()) if after else 0
+        return found, total
 
-    def _names_of(self, heads: list[Head]) -> dict[str, Names]:
-        if not heads:
-            return {}
-        joined = (
-            credentials.outerjoin(clients, clients.c.client_id == credentials.c.client_id)
-            .outerjoin(services, services.c.service_id == credentials.c.service_id)
-            .outerjoin(
-                infrastructure,
-                infrastructure.c.infrastructure_id == credentials.c.infrastructure_id,
-            )
-            .outerjoin(
-                credential_versions,
-                and_(
-                    credential_versions.c.credential_id == credentials.c.credential_id,
-                    credential_versions.c.version == credentials.c.current_version,
-                ),
-            )
+    def _names_of(self, head: Head) -> Names:
+        query = _named(credentials.c.credential_id).where(credentials.c.credential_id == head.credential_id)
+        return _names(self._connection.execute(query).mappings().one())
+
+
+def _named(*columns: Table | ColumnElement[Any]) -> Select[Any]:
+    """A query for credentials with the names behind their ids, which do not hide the credentials' own columns."""
+    joined = (
+        credentials.outerjoin(clients, clients.c.client_id == credentials.c.client_id)
+        .outerjoin(services, services.c.service_id == credentials.c.service_id)
+        .outerjoin(
+            infrastructure,
+            infrastructure.c.infrastructure_id == credentials.c.infrastructure_id,
         )
-        rows = self._connection.execute(
-            select(
-                credentials.c.credential_id,
-                func.coalesce(clients.c.slug, "").label("client"),
-                func.coalesce(services.c.name, "").label("service"),
-                func.coalesce(infrastructure.c.name, "").label("infrastructure"),
-                credential_versions.c.exposed_us,
-            )
-            .select_from(joined)
-            .where(credentials.c.credential_id.in_([head.credential_id for head in heads]))
-        ).mappings()
-        return {
-            row["credential_id"]: Names(
-                row["client"], row["service"], row["infrastructure"], row["exposed_us"] is not None
-            )
-            for row in rows
-        }
+        .outerjoin(
+            credential_versions,
+            and_(
+                credential_versions.c.credential_id == credentials.c.credential_id,
+                credential_versions.c.version == credentials.c.current_version,
+            ),
+        )
+    )
+    return select(
+        *columns,
+        func.coalesce(clients.c.slug, "").label("client"),
+        func.coalesce(services.c.name, "").label("service"),
+        func.coalesce(infrastructure.c.name, "").label("infrastructure"),
+        credential_versions.c.exposed_us,
+    ).select_from(joined)
+
+
+def _names(row: Mapping[str, Any] | RowMapping) -> Names:
+    return Names(row["client"], row["service"], row["infrastructure"], row["exposed_us"] is not None)
 
 
 def _holds(word: str) -> Condition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Table, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, Table, case, func, or_, select
 
 from domain.registry import RegistryItem, RegistryKind
 from storage.guard import Condition
@@ -66,17 +66,19 @@ class Registry:
 
     def _one(self, kind: RegistryKind, text: str, client_id: str) -> RegistryItem | None:
         table, key = _TABLES[kind]
-        found = None
+        exact = or_(table.c[key] == text, table.c.slug == text)
+        condition = or_(exact, func.lower(table.c.name) == text.lower())
+        conditions = [condition] + ([table.c.client_id == client_id] if client_id else [])
         # An exact slug or id wins over a name that happens to be alike.
-        for match in (
-            or_(table.c[key] == text, table.c.slug == text),
-            func.lower(table.c.name) == text.lower(),
-        ):
-            conditions = [match] + ([table.c.client_id == client_id] if client_id else [])
-            found = self._first(kind, table, *conditions)
-            if found is not None:
-                break
-        return found
+        query = self._select(table).where(*conditions).order_by(case((exact, 0), else_=1), table.c[key]).limit(1)
+        row = self._connection.execute(query).mappings().first()
+        return None if row is None else _item(kind, key, row)
+
+    def is_taken(self, kind: RegistryKind, slug: str, client_id: str) -> bool:
+        """Whether an item (of this client, where it belongs to one) has this slug already."""
+        table, key = _TABLES[kind]
+        conditions = [table.c.slug == slug] + ([table.c.client_id == client_id] if kind != "client" else [])
+        return self._connection.execute(select(table.c[key]).where(*conditions)).first() is not None
 
     def _first(self, kind: RegistryKind, table: Table, *conditions: Condition) -> RegistryItem | None:
         row = self._connection.execute(self._select(table).where(*conditions)).mappings().first()

@@ -15,7 +15,7 @@ from domain.verify import ChainCheck, Finding, check_opening
 from mcp_server.keyring import public_key
 from mcp_server.services.pages import Page, check_questions, check_times, limit_of, make_cursor, read_cursor
 from mcp_server.services.redaction import Redaction
-from mcp_server.work import Unit, Work
+from mcp_server.work import AuditedUnit, Unit, Work
 
 OUTCOMES = ("ok", "denied", "failed")
 
@@ -85,8 +85,8 @@ class AuditLog:
         check_times(since_us=since_us, until_us=until_us)
         place = read_cursor(cursor, int, str)
         before = (int(str(place[0])), str(place[1])) if place else None
-        asked = self._redaction.text(subject)[:200]
-        with self._work.audited(actor, "audit.search", purpose=asked) as unit:
+
+        def find(unit: AuditedUnit) -> list[Mapping[str, Any]]:
             rows = unit.audit.search(
                 action=action,
                 subject=subject,
@@ -99,7 +99,10 @@ class AuditLog:
                 limit=limit + 1,
             )
             unit.note(found=len(rows[:limit]))
-        items = tuple(_view(dict(row)) for row in rows[:limit])
+            return [dict(row) for row in rows]
+
+        rows, _ = self._work.done(actor, "audit.search", find, purpose=self._redaction.words(subject, 200))
+        items = tuple(_view(row) for row in rows[:limit])
         more = make_cursor(items[-1].at_us, items[-1].entry) if len(rows) > limit else ""
         return Page(items, more)
 

@@ -140,19 +140,29 @@ class Credentials:
         safe = _strike_draft(draft, partial(values_struck, redactor, extra=extra))
         purpose = struck(redactor, purpose, extra).text
 
-        self._work.permit(actor, "credential.create", purpose=purpose)
-        client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
-        service = self._belonging(actor, "service", safe.service, client)
-        place = self._belonging(actor, "infrastructure", safe.infrastructure, client)
-        self._ensure_key(actor, client)
+        with self._work.permitted(actor, "credential.create", purpose=purpose) as reading:
+            client, service, place = self._registry.known(
+                reading, safe.client or OWN_CLIENT, safe.service, safe.infrastructure
+            )
+            has_key = client is not None and reading.keys.active(client.id) is not None
+        client_created = False
+        if client is None:
+            client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
+        if safe.service and service is None:
+            service = self._registry.ensure(actor, "service", safe.service, client)
+        if safe.infrastructure and place is None:
+            place = self._registry.ensure(actor, "infrastructure", safe.infrastructure, client)
+        if not has_key:
+            self._ensure_key(actor, client)
+        owner = client
 
         def make(unit: AuditedUnit) -> Description:
-            head = self._new_head(unit, safe, credential_id, client, service, place, values)
+            head = self._new_head(unit, safe, credential_id, owner, service, place, values)
             unit.about(_subject(head))
             unit.credentials.insert(head)
             unit.note(type=head.type, fields=sorted(values), generated=draft.generate is not None)
             self._seal(unit, head, values, exposed=exposed)
-            names = Names(client.slug, service.name if service else "", place.name if place else "", exposed)
+            names = Names(owner.slug, service.name if service else "", place.name if place else "", exposed)
             return _description(replace(head, revision=1), names)
 
         description, unit = self._work.done(actor, "credential.create", make, purpose=purpose)
@@ -320,11 +330,6 @@ class Credentials:
         """What a call says it is about, before anything is found: a value may have the form of a reference."""
         is_clean = _is_name(reference) and self._redaction.strike_values(reference) == reference
         return Subject("credential", "", reference if is_clean else "")
-
-    def _belonging(self, actor: Actor, kind: str, text: str, client: RegistryItem) -> RegistryItem | None:
-        if not text:
-            return None
-        return self._registry.ensure(actor, "service" if kind == "service" else "infrastructure", text, client)
 
     def _ensure_key(self, actor: Actor, client: RegistryItem) -> None:
         with self._work.reading(actor) as unit:

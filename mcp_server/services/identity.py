@@ -119,7 +119,8 @@ class Identity:
             failures = unit.audit.failures(action, subject.id, since)
         right = found is not None and failures < FAILURES_ALLOWED and _fits(found[1], offered)
         with self._work.audited(self._machine, action, subject) as unit:
-            if failures >= FAILURES_ALLOWED:
+            # Counted once more: other attempts may have been refused while this secret was checked.
+            if failures >= FAILURES_ALLOWED or unit.audit.failures(action, subject.id, since) >= FAILURES_ALLOWED:
                 raise TooMany(
                     "too many wrong attempts: locked for five minutes",
                     seconds=FAILURE_WINDOW_US // 1_000_000,
@@ -238,7 +239,8 @@ class Identity:
             )
         secret = new_agent_secret()
         hashed = hash_secret(secret)
-        with self._work.audited(actor, "agent.enroll") as unit:
+
+        def add(unit: AuditedUnit) -> AgentView:
             now = unit.now_us
             owner = actor.owner_id or actor.id
             found = unit.identity.agent(name, self._settings.machine_id)
@@ -259,18 +261,22 @@ class Identity:
                 revoked_us=None,
                 revision=found.revision if found else 0,
             )
+            view = _view(unit, agent)
             if found:
                 unit.identity.replace_agent(agent)
             else:
                 unit.identity.add_agent(agent)
             unit.about(Subject("agent", agent.agent_id, agent.name))
             unit.note(scopes=sorted(scopes))
-            view = _view(unit, agent)
+            return view
+
+        view, _ = self._work.done(actor, "agent.enroll", add)
         return view, Plain(secret)
 
     def revoke(self, actor: Actor, name: str) -> AgentView:
         """Shuts an agent out; it is refused at its next call.  Raises NotFound, Conflict."""
-        with self._work.audited(actor, "agent.revoke") as unit:
+
+        def shut_out(unit: AuditedUnit) -> AgentView:
             agent = unit.identity.agent(name)
             if agent is None:
                 raise NotFound("there is no such agent", hint="claudetools agent list")
@@ -280,6 +286,8 @@ class Identity:
             agent = replace(agent, state="revoked", revoked_us=unit.now_us)
             unit.identity.replace_agent(agent)
             return _view(unit, agent)
+
+        return self._work.done(actor, "agent.revoke", shut_out)[0]
 
     def agents(self, actor: Actor) -> list[AgentView]:
         """Every agent of the vault, revoked ones included."""

@@ -132,6 +132,8 @@ class Purpose:
 
     def struck(self, mark: int) -> str | None:
         """The struck text; None where the matcher was loaded at another mark."""
+        if not self._text.strip():
+            return self._text
         held = self._redaction.held()
         if held.mark != mark:
             return None

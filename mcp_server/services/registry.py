@@ -12,8 +12,8 @@ from domain.ids import new_id
 from domain.registry import KINDS, OWN_CLIENT, RegistryItem, RegistryKind
 from mcp_server.keyring import Keyring
 from mcp_server.services.pages import Page, check_questions, limit_of, make_cursor, read_cursor
-from mcp_server.services.redaction import Redaction
-from mcp_server.work import Work
+from mcp_server.services.redaction import Redaction, struck, values_struck
+from mcp_server.work import AuditedUnit, Unit, Work
 
 _PREFIX: dict[RegistryKind, str] = {"client": "cl", "service": "sv", "infrastructure": "nf"}
 _LIMITS = {"name": 255, "url": 2048, "note": 4000, "client": 255}
@@ -46,8 +46,7 @@ class Registry:
         items: list[RegistryItem] = []
         check_questions(query=query, client=client)
         words = query.split()[:10]
-        self._work.permit(actor, "registry.find")
-        with self._work.reading(actor) as unit:
+        with self._work.permitted(actor, "registry.find") as unit:
             client_id = ""
             if client:
                 owner = unit.registry.client(client)
@@ -83,12 +82,14 @@ class Registry:
         """
         one = _kind(kind)
         _check({"name": name, "note": note, "url": url, "client": client})
-        name, url = (self._redaction.strike_values(text) for text in (name, url))
-        note = self._redaction.text(note)
+        redactor = self._redaction.current()
+        name, url = (values_struck(redactor, text) for text in (name, url))
+        note = struck(redactor, note).text
         owner: RegistryItem | None = None
         if one != "client" and not item_id:
             owner, _ = self.ensure_client(actor, client or OWN_CLIENT)
-        with self._work.audited(actor, "registry.save") as unit:
+
+        def keep(unit: AuditedUnit) -> RegistryItem:
             if item_id:
                 found = unit.registry.by_id(one, item_id)
                 if found is None:
@@ -99,6 +100,8 @@ class Registry:
                 found = unit.registry.belonging(one, name, owner.id)
             if found is None:
                 item = _new(one, name, owner, url, note, unit.now_us)
+                if unit.registry.is_taken(one, item.slug, item.client_id):
+                    raise Conflict("another name is written alike already", hint="claudetools client list")
                 unit.registry.add(item)
             else:
                 item = replace(
@@ -111,7 +114,23 @@ class Registry:
                 unit.registry.replace(item)
             unit.about(Subject(one, item.id, item.slug, item.client_id))
             unit.note(new=found is None)
-        return item
+            return item
+
+        return self._work.done(actor, "registry.save", keep)[0]
+
+    def known(
+        self, unit: Unit, client: str, service: str, infrastructure: str
+    ) -> tuple[RegistryItem | None, RegistryItem | None, RegistryItem | None]:
+        """A client and what of it is named, as far as they are there."""
+        owner = unit.registry.client(client)
+        if owner is None:
+            return None, None, None
+        there = unit.registry.belonging
+        return (
+            owner,
+            there("service", service, owner.id) if service else None,
+            there("infrastructure", infrastructure, owner.id) if infrastructure else None,
+        )
 
     def ensure_client(self, actor: Actor, text: str) -> tuple[RegistryItem, bool]:
         """The client of this id, slug or name; registered where it is new."""

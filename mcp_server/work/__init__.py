@@ -118,9 +118,16 @@ class Work:
 
     def permit(self, actor: Actor, action: str, *, purpose: str = "") -> None:
         """Refuses, with its entry, an act of several steps (or one without an entry) before the first of them."""
+        with self.permitted(actor, action, purpose=purpose):
+            pass
+
+    @contextmanager
+    def permitted(self, actor: Actor, action: str, *, purpose: str = "") -> Iterator[Unit]:
+        """The same, with a unit for what the act must know before its first step.  A refusal in the block is recorded too."""
         try:
-            with self.reading(actor):
+            with self.reading(actor) as unit:
                 policy.may(actor, action)
+                yield unit
         except _REFUSALS as error:
             self._refusal(actor, action, Subject(action.partition(".")[0]), purpose, {}, error)
             raise
