@@ -65,9 +65,7 @@ def prepare(
         report(Step(f"database {settings.database_file}", changed))
         return settings, open_engine(address_of(settings))
     settings = replace(settings, tier="direct")
-    if not settings.vault_id:
-        _drop_stale_password(settings)
-    kept = address_of(settings)
+    kept = _with_right_password(settings)
     address = kept
     if opened is not None:
         address = kept.changed(password=opened.enclosed.password.expose(), password_file="")
@@ -92,14 +90,16 @@ def prepare(
     return settings, engine
 
 
-def _drop_stale_password(settings: Settings) -> None:
-    """Takes out a password that a setup wrote down for its new account before it was cut off."""
+def _with_right_password(settings: Settings) -> Address:
+    """The address with its password file; without, where a setup that was cut off left another account's there."""
     address = address_of(settings)
-    if address.password_file:
-        try:
-            knock(address)
-        except Invalid:
-            settings.database_password_file.unlink()
+    if settings.vault_id or not address.password_file:
+        return address
+    try:
+        knock(address)
+    except Invalid:
+        return address.changed(password_file="")
+    return address
 
 
 def make_file(settings: Settings) -> bool:
