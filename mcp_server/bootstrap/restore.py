@@ -111,6 +111,8 @@ def restore(wanted: Wanted, report: Report, tell: Progress) -> Restored:
             settings = _named(settings, place.engine, keyring)
             if address.password:
                 settings = with_accounts(settings, address, report, make=wanted.accounts)
+            elif address.is_mariadb and not address.password_file:
+                settings.database_password_file.unlink(missing_ok=True)  # the account needs none; it would be offered
             # The settings first: whoever is cut off here goes on with `keys recover`.
             save_settings(settings)
             lift_notice(place.engine)

@@ -6,6 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 EVERY_S = 10.0
 
@@ -18,17 +22,40 @@ def progress(what: str) -> Iterator[Tell]:
     if not sys.stderr.isatty():
         yield _lines(what)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    bar = _Bar(what)
+    try:
+        yield bar
+    finally:
+        bar.stop()
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
 
-        def tell(part: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{what} {part}".strip(), completed=done, total=total or None)
+class _Bar:
+    """Appears when there is something to tell, not before: somebody may be asked for a key until then."""
 
-        yield tell
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._made: tuple[Progress, TaskID] | None = None
+
+    def __call__(self, part: str, done: int, total: int) -> None:
+        if self._made is None:
+            self._made = self._start()
+        bar, task = self._made
+        bar.update(task, description=f"{self._what} {part}".strip(), completed=done, total=total or None)
+
+    def _start(self) -> tuple[Progress, TaskID]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        # Lines that are printed meanwhile go above the bar, where both are seen.
+        bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+        bar.start()
+        return bar, bar.add_task(self._what, total=None)
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._made is not None:
+            self._made[0].stop()
 
 
 def _lines(what: str) -> Tell:
