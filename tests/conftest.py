@@ -78,11 +78,11 @@ def bare_laptop(tmp_path: Path, client_program: Path, request: pytest.FixtureReq
 
 
 @pytest.fixture(scope="session")
-def furnished(tmp_path_factory: pytest.TempPathFactory, client_program: Path) -> Path:
+def furnished(tmp_path_factory: pytest.TempPathFactory, client_program: Path, database: Databases) -> Path:
     """A machine on which ClaudeTools was set up, to be copied."""
     root = tmp_path_factory.mktemp("furnished") / "laptop"
     with Laptop(root, client_program) as machine:
-        machine.set_up()
+        machine.set_up(*database.options(root))
     return root
 
 

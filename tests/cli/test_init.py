@@ -10,7 +10,6 @@ from tests.cli.conftest import PASSWORD
 from tests.cli.screen import Screen
 from tests.kit.stores import Databases
 
-
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 

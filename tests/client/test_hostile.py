@@ -13,6 +13,7 @@ import pytest
 
 from tests.kit.laptop import CHECKOUT, Laptop, tool
 from tests.kit.model import calls, says
+from tests.kit.stores import SQLiteStore, store_of
 
 NAMES = (
     "hooks", "storage", "domain", "mcp_server", "json", "sqlite3", "hashlib", "sitecustomize", "usercustomize", "typing",
@@ -39,6 +40,7 @@ def plant(folder: Path, mark: Path) -> None:
     (folder / ".claude" / "settings.json").write_text(json.dumps({"env": env}))
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_in_a_hostile_folder_our_hooks_and_our_server_run_our_code(laptop: Laptop):
     folder, mark = laptop.place("hostile"), laptop.home / "mark"
     plant(folder, mark)
@@ -106,7 +108,7 @@ def keys_gone(laptop: Laptop) -> None:
 
 
 def database_gone(laptop: Laptop) -> None:
-    (laptop.data / "claudetools.db").unlink()
+    store_of(laptop.data).remove()
 
 
 def database_torn(laptop: Laptop) -> None:
@@ -114,9 +116,17 @@ def database_torn(laptop: Laptop) -> None:
 
 
 def tables_gone(laptop: Laptop) -> None:
-    database = laptop.data / "claudetools.db"
-    database.unlink()
-    sqlite3.connect(database).close()
+    store = store_of(laptop.data)
+    if isinstance(store, SQLiteStore):
+        store.remove()
+        sqlite3.connect(store.file).close()
+    else:
+        store.spoil()
+
+
+def account_shut_out(laptop: Laptop) -> None:
+    for file in (laptop.data / "keys").glob("*.password"):
+        file.write_text("another password\n")
 
 
 def spool_is_no_folder(laptop: Laptop) -> None:
@@ -131,7 +141,14 @@ BREAKAGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda it: it.__name__)
+@pytest.mark.parametrize(
+    ("database", "breakage"),
+    [
+        *(("sqlite", it) for it in BREAKAGES),
+        *(("mariadb", it) for it in (database_gone, tables_gone, account_shut_out)),
+    ],
+    indirect=["database"],
+)
 def test_a_broken_installation_never_holds_up_a_prompt(laptop: Laptop, breakage: Callable[[Laptop], None]):
     breakage(laptop)
 

@@ -27,6 +27,8 @@ DEFERRED = {
     )
 }  # fmt: skip
 
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
 
 def user_files(home: Path) -> dict[str, bytes]:
     """What stands in the client's own files, by path."""
@@ -34,6 +36,7 @@ def user_files(home: Path) -> dict[str, bytes]:
     return {str(path.relative_to(home)): path.read_bytes() for path in found if path.is_file()}
 
 
+@ON_SQLITE
 def test_the_client_lists_the_plugin_as_enabled(laptop: Laptop):
     listed = json.loads(laptop.command("claude", "plugin", "list", "--json").stdout)
 
@@ -42,6 +45,7 @@ def test_the_client_lists_the_plugin_as_enabled(laptop: Laptop):
     assert not plugin.get("errors")
 
 
+@ON_SQLITE
 def test_the_client_finds_the_plugin_valid(laptop: Laptop):
     ended = laptop.command("claude", "plugin", "validate", str(laptop.data / "plugin"), status=None)
 

@@ -18,6 +18,7 @@ from tests.kit.client import KEY, Conversation, Run, environment, run_once
 from tests.kit.install_client import VERSION
 from tests.kit.model import Json, Request, ScriptedModel, Turn
 from tests.kit.orphans import Nursery
+from tests.kit.stores import copy_database, store_of
 from tests.kit.terminal import Terminal
 
 SERVER = "mcp__plugin_claudetools_claudetools"
@@ -116,8 +117,10 @@ class Laptop:
         return self.command(sys.executable, "-I", "-m", "mcp_server", *arguments, stdin=stdin, status=status)
 
     def kept(self) -> dict[str, bytes]:
-        """Every file of the data directory but the keys: the database and its journal, spool, shelf, logs, notes."""
-        return {
+        """Every file of the data directory but the keys, and the database: with spool, shelf, logs, notes."""
+        store = store_of(self.data)
+        elsewhere = {} if store.kind == "sqlite" else {"the database": store.contents()}
+        return elsewhere | {
             str(path.relative_to(self.data)): path.read_bytes()
             for path in self.data.rglob("*")
             if path.is_file() and path.parent.name not in {"keys", "agents"}
@@ -135,13 +138,16 @@ class Laptop:
             )
         return ended
 
-    def set_up(self) -> None:
-        """Sets ClaudeTools up as setup.sh does, for which the environment that runs the tests is made already."""
+    def set_up(self, *options: str) -> None:
+        """Sets ClaudeTools up as setup.sh does, for which the environment that runs the tests is made already.
+
+        `options` are more of `claudetools init`, such as where the database is.
+        """
         password = self.root / "password"
         password.write_text(PASSWORD + "\n")
         password.chmod(0o600)
         keys = ("--password-file", str(password), "--recovery-file", str(self.root / "recovery-key"))
-        self.claudetools("init", "--home", str(self.data), "--non-interactive", "--person", PERSON, *keys)
+        self.claudetools("init", "--home", str(self.data), "--non-interactive", "--person", PERSON, *keys, *options)
         self.claudetools("plugin", "install", "--home", str(self.data))
 
     def be_patient(self) -> None:
@@ -283,7 +289,7 @@ class _TrackedTerminal(Terminal):
 
 
 def copy_laptop(original: Path, copy: Path) -> None:
-    """Copies a machine to another folder, and lets its files speak of that folder."""
+    """Copies a machine to another folder, lets its files speak of that folder, and gives it a database of its own."""
     shutil.copytree(original, copy, symlinks=True)
     before, after = str(original).encode(), str(copy).encode()
     for folder, _, names in os.walk(copy):
@@ -296,3 +302,5 @@ def copy_laptop(original: Path, copy: Path) -> None:
                 mode = file.stat().st_mode
                 file.write_bytes(content.replace(before, after))
                 file.chmod(mode)
+    data = Path(".local", "share", "claudetools")
+    copy_database(store_of(original / "home" / data), copy / "home" / data)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.stores import Databases, store_of
 from tests.setup.conftest import ROOT, Run, put_python, snapshot
 
 SETTINGS = b'{"model":"opus",\n\n   "permissions":{"allow":["Bash(ls:*)"]}, "enabledPlugins" : {}}'
@@ -53,10 +54,13 @@ def clients_files(user: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.client
-def test_set_up_again_checked_and_taken_out(run: Run, installed: Path, user: Path, client: Path) -> None:
+def test_set_up_again_checked_and_taken_out(
+    run: Run, installed: Path, user: Path, client: Path, database: Databases, tmp_path: Path
+) -> None:
+    asked = database.options(tmp_path)
     before, data = clients_files(user), user / ".local/share/claudetools"
 
-    first = run("--non-interactive")
+    first = run("--non-interactive", *asked)
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stdout.rstrip().endswith("set up")
     assert json.loads((client / "settings.json").read_text())["enabledPlugins"] == {"claudetools@claudetools": True}
@@ -67,7 +71,7 @@ def test_set_up_again_checked_and_taken_out(run: Run, installed: Path, user: Pat
     assert data.stat().st_mode & 0o077 == 0
 
     kept = clients_files(user), {name: text for name, text in snapshot(data).items() if "claudetools.db" not in name}
-    again = run("--non-interactive")
+    again = run("--non-interactive", *asked)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.rstrip().endswith("nothing changed")
     checked = run("--check")
@@ -86,7 +90,7 @@ def test_set_up_again_checked_and_taken_out(run: Run, installed: Path, user: Pat
     assert clients_files(user) == before
     assert not (installed / ".venv").exists()
     assert not (user / ".local/bin/claudetools").is_symlink()
-    assert (data / "claudetools.db").is_file()
+    assert store_of(data).exists()
     assert f"stays in {data}" in gone.stdout
 
 
