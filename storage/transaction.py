@@ -145,6 +145,8 @@ _CODES = {
     1205: "the database is locked by another writer",
     1213: "another writer came first",
     1290: "the database cannot be written: the server is read-only",
+    1419: "the database server writes a binary log and lets only an administrator make triggers; "
+    "as such: SET GLOBAL log_bin_trust_function_creators = 1, then the same again",
     1644: "the database does not let audit entries be changed",
     1698: "the database server refuses this account or its password",
     1927: _LOST,
