@@ -15,8 +15,22 @@ from mcp_server.bootstrap import App, build
 from mcp_server.bootstrap.installation import Wanted, create
 from mcp_server.config import Settings
 from storage.address import parse_address
+from tests.kit import mariadb
 from tests.kit.mariadb import OWNER, MariaDB
 from tests.kit.proxy import Proxy
+
+
+@contextlib.contextmanager
+def durable_server() -> Iterator[MariaDB]:
+    """A private MariaDB whose commits reach a disk; the tests' own lies in memory, where flushing costs nothing."""
+    in_memory = mariadb._MEMORY_DISK  # noqa: SLF001  # where the kit puts its servers
+    mariadb._MEMORY_DISK = Path(tempfile.gettempdir())  # noqa: SLF001
+    try:
+        server = MariaDB(durable=True)
+    finally:
+        mariadb._MEMORY_DISK = in_memory  # noqa: SLF001
+    with server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -30,7 +44,7 @@ def store(server: MariaDB | None = None) -> Iterator[App]:
                 person="bench",
                 password=lambda: Plain("only for measuring"),
                 deliver=lambda _key: None,
-                database="" if server is None else server.url(server.database()),
+                database="" if server is None else server.url(server.database(), by_socket=True),
                 database_password=None if server is None else Plain(server.passwords[OWNER]),
             ),
             lambda _step: None,

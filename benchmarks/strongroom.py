@@ -21,7 +21,7 @@ import pymysql
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.store import agent, behind, store, token
+from benchmarks.store import agent, behind, durable_server, store, token
 from benchmarks.timing import Figure, calls, show
 from domain.drafts import Draft, Generate
 from domain.ids import new_id
@@ -64,7 +64,7 @@ class Job:
 def main() -> None:
     """Prints the tables of both databases."""
     _embedded()
-    with MariaDB(durable=True) as server, store(server) as app:
+    with durable_server() as server, store(server) as app:
         references = _filled(app)
         _near(server, app, references)
         _far(server, app, references)
@@ -167,7 +167,7 @@ def _inserting(job: Job) -> Iterator[Callable[[int], object]]:
         ssl_disabled=True,
     )
     marks = ", ".join(["%s"] * len(_COLUMNS))
-    statement = f"INSERT INTO bench_entries ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608  # our own names
+    statement = f"INSERT INTO bench_entries ({', '.join(_COLUMNS)}) VALUES ({marks})"  # our own names
     chain = new_id("ch")
     with closing(line), line.cursor() as cursor:
 
@@ -263,7 +263,7 @@ def _embedded() -> None:
             def insert() -> None:
                 tail = (os.urandom(32), os.urandom(32), os.urandom(64))
                 row = (chain, next(numbers), new_id("au"), time.time_ns() // 1000, *_ENTRY, *tail)
-                line.execute(f"INSERT INTO bench_entries VALUES ({marks})", row)  # noqa: S608  # question marks
+                line.execute(f"INSERT INTO bench_entries VALUES ({marks})", row)  # question marks
 
             floor = calls("plain INSERT by the driver", insert, runs=EACH)
             figures = [
