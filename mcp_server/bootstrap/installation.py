@@ -15,14 +15,14 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from domain.actors import SCOPES, Actor, Subject
-from domain.errors import Broken, Invalid
+from domain.errors import Broken, Denied, Invalid
 from domain.identity import Machine, Person, check_password_form, hash_secret
 from domain.ids import new_id
 from domain.plain import Plain
 from mcp_server.bootstrap import App, assemble, build, joining, machine_actor
 from mcp_server.bootstrap.database import choose, prepare
 from mcp_server.bootstrap.hooks_settings import write_hooks_settings
-from mcp_server.bootstrap.opening import address_of, open_slot
+from mcp_server.bootstrap.opening import INVITE, REVOKED, address_of, open_slot
 from mcp_server.bootstrap.slots import file_slot, recovery_slot
 from mcp_server.bootstrap.wanted import (
     DEFAULT_AGENT,
@@ -50,6 +50,7 @@ from mcp_server.keyring import (
 )
 from storage.engine import clock_of
 from storage.guard import Guard
+from storage.identity import read_machine_state
 from storage.keys import Keys, Slot, read_slots, read_vault_id
 from storage.transaction import begin
 
@@ -167,6 +168,9 @@ def _in_vault(
     if keyring is None:
         entry = opened.invitation if opened else wanted.entry() if wanted.entry else None
         if entry is None:
+            with begin(engine, write=False) as transaction:
+                if read_machine_state(transaction.connection, settings.machine_id) == "revoked":
+                    raise Denied(REVOKED, hint=INVITE)
             raise Invalid(
                 f"{address_of(settings).place} holds a vault already, and this machine is not in it",
                 hint="./setup.sh --invitation-file FILE; without an invitation: --recovery-key-file FILE",

@@ -69,6 +69,47 @@ def test_a_machine_that_was_revoked_is_out_at_its_next_call(world: World):
     assert "this machine was revoked" in refused.value.message
     with pytest.raises(Denied):
         second.open()
+    with pytest.raises(Denied) as told:
+        world.set_up(second, database="", database_password=None)
+    assert "--invitation-file" in told.value.hint
     states = {one.name: one.state for one in first.app.identity.agents(first.person()) if one.machine == "second"}
     assert states == {"claude-code": "revoked"}
     assert first.app.audit.verify().findings == ()
+
+
+def test_a_machine_that_was_revoked_comes_back_as_a_new_one_by_invitation(world: World):
+    first, second = world.found(), world.machine("second")
+    world.join(second, world.invite(first))
+    before, waiting = second.settings, second.home / "spool" / "kept"
+    waiting.write_text("a note")
+    first.open().machines.revoke(first.person(), "second")
+    world.join(second, world.invite(first))
+    assert second.settings.machine_id != before.machine_id
+    assert second.settings.agent_id != before.agent_id
+    assert second.agent().name == "claude-code"
+    assert waiting.read_text() == "a note"
+    assert first.app.audit.verify().findings == ()
+
+
+def test_the_disk_of_a_revoked_machine_opens_nothing_even_with_the_database(world: World):
+    """Its slot is gone; what is left of it on the machine opens no other."""
+    from mcp_server.bootstrap.opening import address_of, open_slot
+    from storage.engine import open_engine
+    from storage.keys import read_slots
+    from storage.transaction import begin
+
+    first, second = world.found(), world.machine("second")
+    world.join(second, world.invite(first))
+    key = second.settings.root_key_file.read_bytes()
+    engine = open_engine(address_of(first.settings))
+
+    def opens() -> bool:
+        with begin(engine, write=False) as transaction:
+            slots = read_slots(transaction.connection)
+        return open_slot(second.settings.vault_id, slots, key, "file") is not None
+
+    assert opens()
+    first.open().machines.revoke(first.person(), "second")
+    assert not opens()
+    assert first.open().audit.verify().findings == ()
+    engine.dispose()
