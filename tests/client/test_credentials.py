@@ -25,6 +25,9 @@ CREATE = calls(
 REVEAL = calls(tool("credential_reveal"), reference=REFERENCE, purpose="log in once to set the theme")
 AUDIT = calls(tool("audit_search"), action="credential.decrypt")
 
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what the kind of the database cannot change: sessions of the real client take seconds."""
+
 
 def answer(request: Request, back: int = 1) -> dict[str, object]:
     """The structured result of the last tool call, or of one before it."""
@@ -67,6 +70,7 @@ def test_a_value_is_generated_revealed_by_the_persons_leave_and_the_audit_log_te
     assert laptop.claudetools("audit", "verify", "--home", str(laptop.data)).returncode == 0
 
 
+@ON_SQLITE
 def test_a_person_who_says_no_keeps_the_value(laptop: Laptop):
     laptop.run("make it", CREATE, says("made"))
 
@@ -81,6 +85,7 @@ def test_a_person_who_says_no_keeps_the_value(laptop: Laptop):
     assert found["items"] == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("mode", ["default", "acceptEdits", "dontAsk", "bypassPermissions"])
 def test_without_a_person_a_reveal_is_refused_whatever_is_allowed(laptop: Laptop, mode: str):
     if mode == "bypassPermissions" and os.geteuid() == 0:
@@ -127,6 +132,7 @@ def test_a_revoked_agent_is_refused_at_its_next_call(laptop: Laptop):
     assert "unauthenticated" in json.dumps(refused) or "denied" in json.dumps(refused)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "scrub", ["", "env -i ", "setsid "], ids=["plainly", "without its environment", "in a session of its own"]
 )

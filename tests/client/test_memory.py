@@ -23,6 +23,9 @@ CITIES = (
 )  # fmt: skip
 PASSING = "python3 -c 'print(\"12 passed\")'"
 
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what the kind of the database cannot change: sessions of the real client take seconds."""
+
 
 def work(repository: Path) -> tuple[Turn, ...]:
     """The model's side of a session that edits a file, fails, mends it, and hears a decision."""
@@ -115,6 +118,7 @@ def test_a_session_in_a_terminal_is_known_to_the_next_one(laptop: Laptop, reposi
     assert_knows_the_work(laptop.model.main()[-1])
 
 
+@ON_SQLITE
 def test_a_killed_client_leaves_no_process_of_ours(laptop: Laptop, repository: Path):
     with laptop.stream(says("hi"), cwd=repository) as session:
         session.say("hello")
@@ -138,6 +142,7 @@ def test_a_session_killed_within_a_turn_is_known_up_to_its_last_whole_turn(
     assert_knows_the_work(run.first)
 
 
+@ON_SQLITE
 def test_after_a_clear_the_work_is_known(laptop: Laptop, repository: Path):
     with laptop.stream(*work(repository), says("hi"), cwd=repository) as session:
         do_the_work(session)
@@ -159,6 +164,7 @@ def test_after_a_compaction_the_work_is_known(laptop: Laptop, repository: Path):
     assert_knows_the_work(laptop.model.main()[-1])
 
 
+@ON_SQLITE
 def test_after_a_compaction_the_work_of_an_earlier_session_is_known_too(
     laptop: Laptop, repository: Path, other_clone: Path
 ):
@@ -174,6 +180,7 @@ def test_after_a_compaction_the_work_of_an_earlier_session_is_known_too(
     assert_knows_the_work(laptop.model.main()[-1])
 
 
+@ON_SQLITE
 def test_what_we_inject_is_not_recorded_again(laptop: Laptop, repository: Path, other_clone: Path):
     with laptop.stream(*work(repository), cwd=repository) as session:
         do_the_work(session)
@@ -186,6 +193,7 @@ def test_what_we_inject_is_not_recorded_again(laptop: Laptop, repository: Path, 
     assert run.first.notes.count("retries stay at three") == 1
 
 
+@ON_SQLITE
 def test_the_hooks_never_make_the_model_go_on(laptop: Laptop, repository: Path):
     with laptop.stream(*work(repository), says("compacted"), cwd=repository) as session:
         do_the_work(session)
