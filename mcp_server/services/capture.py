@@ -97,6 +97,9 @@ class Capture:
             troubles: list[str] = []
             for note, known in self._waiting(project):
                 done[self._one(note, known, troubles)] += 1
+            if done or not self._asked:
+                self._hear_of_forgotten()
+                self._asked = True
             self.strike_again()
             self._tidy()
             return DrainOutcome(
@@ -189,23 +192,25 @@ class Capture:
             known = unit.context.known_sizes(grown)
         return any(_is_orphan(seen, known.get(key)) for key, seen in grown.items())
 
+    def _hear_of_forgotten(self) -> None:
+        """Takes what was forgotten on other machines off this one's shelves."""
+        asked_us = self._work.clock()
+        with self._work.reading(None) as unit:
+            forgotten = unit.context.forgotten(shelf.forgotten_since(self._home))
+        shelf.heard_of_forgotten(self._home, (record_id for record_id, _ in forgotten), asked_us)
+
     def _waiting(self, project: str) -> Iterator[tuple[spool.Note, int | None]]:
         """The notes that wait, each with the size of its session's last capture.
 
         A note is left first for every session that grew without one: its client was killed, or its
-        hooks never ran.  What was forgotten on other machines leaves this one's shelves.
+        hooks never ran.
         """
         grown = self._grown(project)
         keys = {self._key(note.session_id) for note in spool.pending(self._home, project)} | set(grown)
-        if not keys and self._asked:
+        if not keys:
             return
-        self._asked = True
-        asked_us = self._work.clock()
-        since_us = shelf.forgotten_since(self._home)
         with self._work.reading(None) as unit:
             known = unit.context.known_sizes(keys)
-            forgotten = unit.context.forgotten(since_us)
-        shelf.heard_of_forgotten(self._home, (record_id for record_id, _ in forgotten), asked_us)
         for key, seen in grown.items():
             if _is_orphan(seen, known.get(key)):
                 self._adopt(seen)
