@@ -240,6 +240,36 @@ def test_somebody_in_between_gets_no_password_of_whoever_was_invited(
         encrypted.present(certificate)
 
 
+def test_while_joining_only_the_certificate_that_the_inviting_machine_saw_is_taken(
+    encrypted: MariaDB,
+    authority: Authority,
+    certificate: Certificate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Afterwards the authorities of the system are asked, as on the inviting machine: certificates are renewed."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    world = World(tmp_path, encrypted.url(encrypted.database()) + "?tls=on", encrypted.passwords)
+    first, second = world.found(), world.machine("second")
+    app = first.open()
+    way = way_for_others(first.settings, "")
+    assert way.reach.fingerprint == certificate.fingerprint
+    assert "fingerprint" not in way.reach.address
+    invited = app.machines.invite(first.person(), "laptop", way.reach)
+    first.close()
+    encrypted.present(authority.sign())  # the system would take it
+    try:
+        with pytest.raises(Unavailable) as refused:
+            world.join(second, invited)
+        assert "in between" in refused.value.fields["certificate"]
+    finally:
+        encrypted.present(certificate)
+    world.join(second, invited)
+    assert address_of(second.settings).fingerprint == ""
+    assert second.agent().name == "claude-code"
+    world.close()
+
+
 @pytest.mark.parametrize(
     ("here", "host", "there"),
     [
