@@ -109,10 +109,14 @@ class AuditLog:
     def verify(self, notes: Mapping[str, tuple[int, bytes]] | None = None) -> Verdict:
         """Checks every chain, signature, column and guarded row.  Needs no actor: it reads, and shows no value.
 
+        All of it as it is at one moment, while others go on writing: an entry is not looked for in a chain that was opened
+        after the chains were read.
+
         `notes` is how far the chains are known to have come; this machine's own notes where it is not given.
         """
-        with self._work.reading(None) as unit:
-            return self._verify(unit, dict(self._work.notes.read() if notes is None else notes))
+        noted = dict(self._work.notes.read() if notes is None else notes)
+        with self._work.steady() as unit:
+            return self._verify(unit, noted)
 
     def _verify(self, unit: Unit, noted: dict[str, tuple[int, bytes]]) -> Verdict:
         findings: list[Finding] = []

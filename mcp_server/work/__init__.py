@@ -46,6 +46,7 @@ from mcp_server.work.unit import AuditedUnit, RecordingUnit, Unit
 from mcp_server.work.words import Plainly, Words
 from storage.audit import Audit
 from storage.credentials import Names
+from storage.rows import snapshot
 from storage.sight import Question, Sight
 from storage.transaction import Transaction, begin, told
 
@@ -115,6 +116,12 @@ class Work:
                 unit.look(question_of(actor))
                 admit(unit, actor)
             yield unit
+
+    @contextmanager
+    def steady(self) -> Iterator[Unit]:
+        """A read-only unit, without an actor, that sees the whole database as it is now, whatever others write meanwhile."""
+        with snapshot(self._engine) as connection:
+            yield Unit(connection, self._keyring.mac, self.clock())
 
     def permit(self, actor: Actor, action: str, *, purpose: str = "") -> None:
         """Refuses, with its entry, an act of several steps (or one without an entry) before the first of them."""
