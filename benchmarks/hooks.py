@@ -6,7 +6,9 @@ import json
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.store import store
@@ -16,44 +18,32 @@ from domain.recall import term_counts
 from domain.text import index_tokens
 from hooks.project import identify
 from mcp_server.bootstrap import App
+from mcp_server.config import write_private
+from storage.address import from_flat
 from storage.context import Context, ContextRecord
 from storage.transaction import begin
+from tests.kit.certificates import Authority
+from tests.kit.mariadb import MariaDB
+from tests.kit.proxy import Proxy
 
 RECORDS = 10_000
 PROJECTS = 40
 RUNS = 30
+FAR_MS = 40
 
 _WORDS = ["deploy", "nginx", "certificate", "backup", "restore", "tenant", "mailbox", "firewall", "rule", "migrate", "schema", "index", "timeout", "retry", "gitea", "runner", "pipeline", "token", "rotate", "vpn", "switch", "printer", "license", "group", "policy", "disk", "snapshot", "replica", "query", "cache", "session", "login", "invoice", "export", "parser", "worker", "queue"]  # fmt: skip
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     with store() as app:
-        project = app.settings.home.parent / "project"
-        _repository(project)
-        fill(app, identify(str(project), app.settings.machine_id).project_id)
-        transcript = project / "transcript.jsonl"
-        transcript.write_text("{}\n", encoding="utf-8")
-        env = {"PATH": os.environ["PATH"], "HOME": str(project), "CLAUDE_PROJECT_DIR": str(project)}
-        settings = str(app.settings.hooks_settings_file)
-
-        def run(event: str, **said: str) -> Figure:
-            return processes(
-                event,
-                [sys.executable, "-I", "-m", "hooks", event, settings],
-                runs=RUNS,
-                stdin=_input(transcript, project, event, said),
-                cwd=project,
-                env=env,
-            )
-
-        floor = processes("the bare interpreter", [sys.executable, "-I", "-c", "pass"], runs=RUNS, cwd=project)
+        ground = _ground(app)
         figures = [
-            run("SessionStart", source="startup"),
-            run("Stop"),
-            run("PreCompact", trigger="auto"),
-            run("PostCompact", trigger="auto"),
-            run("SessionEnd", reason="clear"),
+            ground.run("SessionStart", source="startup"),
+            ground.run("Stop"),
+            ground.run("PreCompact", trigger="auto"),
+            ground.run("PostCompact", trigger="auto"),
+            ground.run("SessionEnd", reason="clear"),
         ]
         targets = {
             "SessionStart": "<= 80 ms",
@@ -62,7 +52,74 @@ def main() -> None:
             "PostCompact": "<= 40 ms",
             "SessionEnd": "<= 60 ms",
         }
-        show(f"hooks as cold processes, {RECORDS:,} records", floor, figures, targets)
+        show(f"hooks as cold processes, {RECORDS:,} records", ground.floor(), figures, targets)
+    _on_a_server()
+
+
+def _on_a_server() -> None:
+    """SessionStart beside a server, and over TLS to one that is far away."""
+    with tempfile.TemporaryDirectory(prefix="claudetools-bench-") as place:
+        authority = Authority(Path(place))
+        with MariaDB(tls=authority.sign()) as server, store(server) as app, Proxy(server.port) as proxy:
+            ground = _ground(app)
+            near = ground.run("SessionStart", source="startup")
+            said = json.loads(ground.settings.read_text(encoding="utf-8"))
+            through = {
+                "host": "127.0.0.1",
+                "port": proxy.port,
+                "unix_socket": "",
+                "tls": True,
+                "ca": str(authority.file),
+            }
+            said["database"] = from_flat(said["database"]).changed(**through).flat()
+            write_private(ground.settings, json.dumps(said))
+            proxy.delay(FAR_MS)
+            far = ground.run("SessionStart", source="startup")
+            show(
+                f"a session's start with its memory on MariaDB, {RECORDS:,} records",
+                ground.floor(),
+                [
+                    Figure("beside the server", near.samples, near.note),
+                    Figure(f"over TLS, {FAR_MS} ms away", far.samples, far.note),
+                ],
+                {
+                    "beside the server": "<= 110 ms",
+                    f"over TLS, {FAR_MS} ms away": f"<= 60 ms + 7 round trips = {60 + 7 * FAR_MS} ms",
+                },
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A project with a memory, on which hooks are run."""
+
+    project: Path
+    transcript: Path
+    settings: Path
+
+    def run(self, event: str, **said: str) -> Figure:
+        """One hook, many times, each a process of its own."""
+        return processes(
+            event,
+            [sys.executable, "-I", "-m", "hooks", event, str(self.settings)],
+            runs=RUNS,
+            stdin=_input(self.transcript, self.project, event, said),
+            cwd=self.project,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.project), "CLAUDE_PROJECT_DIR": str(self.project)},
+        )
+
+    def floor(self) -> Figure:
+        """The same processes with nothing in them."""
+        return processes("the bare interpreter", [sys.executable, "-I", "-c", "pass"], runs=RUNS, cwd=self.project)
+
+
+def _ground(app: App) -> Ground:
+    project = app.settings.home.parent / "project"
+    _repository(project)
+    fill(app, identify(str(project), app.settings.machine_id).project_id)
+    transcript = project / "transcript.jsonl"
+    transcript.write_text("{}\n", encoding="utf-8")
+    return Ground(project, transcript, app.settings.hooks_settings_file)
 
 
 def _input(transcript: Path, project: Path, name: str, said: dict[str, str]) -> Callable[[int], bytes]:
