@@ -26,13 +26,14 @@ from domain.recall import (
     titles,
 )
 from domain.recall import index_line as line_of
+from domain.redaction import Redactor
 from domain.tokens import estimate
 from hooks import shelf, spool
 from hooks.event import is_session_id
 from hooks.files import log_trouble
 from hooks.project import Project, client_of, identify
 from mcp_server.config import Settings
-from mcp_server.services.redaction import Redaction
+from mcp_server.services.redaction import Redaction, struck
 from mcp_server.work import Work
 
 DrainFor = Callable[..., bool]
@@ -40,6 +41,7 @@ DrainFor = Callable[..., bool]
 LATE_WAIT_S = 1.2
 """How long a first prompt waits for what the session before it left; its hook gives it 2 s."""
 RECALL_S = 0.25
+TRIES = 3
 PROMPT_CHARACTERS = 600
 SHORTEST_PROMPT = 20
 LONGEST_QUESTION = 4_000
@@ -190,16 +192,44 @@ class Context:
     ) -> Saved:
         """Keep a decision, fact, todo or warning.  Secrets in it are struck.  Raises Invalid."""
         check_note(kind, title, text, tuple(tags))
-        title, text = self._redaction.text(title.strip()), self._redaction.text(text.strip())
-        kept_tags = tuple(dict.fromkeys(self._redaction.text(tag.strip().lower()) for tag in tags))
         here = identify(cwd, self._settings.machine_id) if cwd else Project("", "", "")
         bound = client or (client_of(self._home, cwd, actor.session_id) if cwd else "")
+        for _ in range(TRIES):
+            redactor = self._redaction.current()
+            held = self._redaction.held()
+            if held.redactor is not redactor:  # another thread has just loaded a newer one
+                continue
+            record = self._note(actor, redactor, kind, title.strip(), text.strip(), tags, here, bound)
+            subject = Subject("context", record.record_id, record.title)
+            try:
+                with self._work.audited(actor, "context.save", subject, kind=kind) as unit:
+                    unit.context.keep(record)
+                    if unit.context.sealed_mark() != held.mark:
+                        raise _Behind
+            except _Behind:
+                continue
+            return Saved(record, unit.receipt.entry_id)
+        raise Unavailable("the vault's values keep changing", hint="try again")
+
+    def _note(
+        self,
+        actor: Actor,
+        redactor: Redactor,
+        kind: str,
+        title: str,
+        text: str,
+        tags: Sequence[str],
+        here: Project,
+        client: str,
+    ) -> ContextRecord:
+        title, text = struck(redactor, title).text, struck(redactor, text).text
+        kept_tags = tuple(dict.fromkeys(struck(redactor, tag.strip().lower()).text for tag in tags))
         # An agent's words stand under a head that is left out for other persons' sessions.
         head = "Note" if actor.kind == "agent" else "Said"
         told = "\n".join(f"{head}: {line}" for line in text.splitlines() if line.strip())
         person_terms = analyser.index_tokens(f"{title}\n{text}\n{' '.join(kept_tags)}")
         at_us = self._work.clock()
-        record = ContextRecord(
+        return ContextRecord(
             record_id=new_id("cx"),
             kind=kind,
             title=title,
@@ -207,9 +237,9 @@ class Context:
             created_us=at_us,
             updated_us=at_us,
             project=here.project_id,
-            project_name=self._redaction.strike_values(here.name)[:200],
-            client=self._redaction.text(bound)[:200],
-            branch=self._redaction.strike_values(here.branch),
+            project_name=redactor.strike_values(here.name).text[:200],
+            client=struck(redactor, client).text[:200],
+            branch=redactor.strike_values(here.branch).text,
             machine_id=actor.machine_id,
             machine_name=actor.machine_name,
             agent_id=actor.id if actor.kind == "agent" else "",
@@ -224,9 +254,6 @@ class Context:
             tags=kept_tags,
             provenance={head: "claude" if head == "Note" else "person"},
         )
-        with self._work.audited(actor, "context.save", Subject("context", record.record_id, title), kind=kind) as unit:
-            unit.context.keep(record)
-        return Saved(record, unit.receipt.entry_id)
 
     def forget(self, actor: Actor, record_id: str, purpose: str) -> Forgotten:
         """Remove a record for good: its row, its terms, kept blocks.  Its session is not captured again.  Raises NotFound."""
@@ -312,6 +339,10 @@ class Context:
         with self._work.reading(None) as unit:
             agent = unit.identity.agent(self._settings.agent_id) if self._settings.agent_id else None
         return agent.owner_id if agent is not None else ""
+
+
+class _Behind(Exception):
+    """The vault has values that a note was not struck of; nothing was written."""
 
 
 def is_worth_a_recall(prompt: str) -> bool:

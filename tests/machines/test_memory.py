@@ -448,6 +448,38 @@ def test_one_machine_strikes_a_new_value_from_all_records_and_the_others_need_no
     assert gamma.app.capture.strike_again() == 0
 
 
+@pytest.mark.parametrize("kind", ["session", "note"])
+def test_a_value_that_comes_in_while_something_is_kept_is_struck_from_it(
+    team: Team, laptops: tuple[Laptop, ...], monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    alpha, beta, _ = laptops
+    value = "the-Old-gateway-says-" + uuid.uuid4().hex
+    added: list[bool] = []
+
+    def added_meanwhile(original: Any) -> Any:
+        def made(*given: Any) -> Any:
+            record = original(*given)
+            if not added:
+                added.append(True)
+                draft = Draft("password", f"Gateway {uuid.uuid4().hex[:6]}", values={"password": Plain(value)})
+                beta.app.credentials.create(beta.machine.person(), draft)
+                beta.app.capture.strike_again(PATIENCE)
+            return record
+
+        return made
+
+    with monkeypatch.context() as patched:
+        if kind == "session":
+            patched.setattr(alpha.app.capture, "record", added_meanwhile(alpha.app.capture.record))
+            alpha.works(f"The gateway answers with {value} when it is asked")
+            assert alpha.app.capture.drain().captured == 1
+        else:
+            patched.setattr(alpha.app.context, "_note", added_meanwhile(alpha.app.context._note))
+            alpha.app.context.save(alpha.machine.agent(), kind="fact", title="The gateway", text=f"It answers {value}")
+    assert added
+    assert value not in json.dumps(team.sql("SELECT digest, body_person, body_rest, title FROM context_records"))
+
+
 # ---- the prompt ---------------------------------------------------------------------------------------------------------
 
 
