@@ -27,9 +27,11 @@ from tests.kit.mariadb import MariaDB
 from tests.kit.proxy import Proxy
 
 RECORDS = 10_000
+ON_A_SERVER = 2_000
 PROJECTS = 40
 RUNS = 30
 FAR_MS = 40
+BATCH = 50
 
 _WORDS = ["deploy", "nginx", "certificate", "backup", "restore", "tenant", "mailbox", "firewall", "rule", "migrate", "schema", "index", "timeout", "retry", "gitea", "runner", "pipeline", "token", "rotate", "vpn", "switch", "printer", "license", "group", "policy", "disk", "snapshot", "replica", "query", "cache", "session", "login", "invoice", "export", "parser", "worker", "queue"]  # fmt: skip
 
@@ -61,7 +63,7 @@ def _on_a_server() -> None:
     with tempfile.TemporaryDirectory(prefix="claudetools-bench-") as place:
         authority = Authority(Path(place))
         with MariaDB(tls=authority.sign()) as server, store(server) as app, Proxy(server.port) as proxy:
-            ground = _ground(app)
+            ground = _ground(app, ON_A_SERVER)
             near = ground.run("SessionStart", source="startup")
             said = json.loads(ground.settings.read_text(encoding="utf-8"))
             through = {
@@ -76,7 +78,7 @@ def _on_a_server() -> None:
             proxy.delay(FAR_MS)
             far = ground.run("SessionStart", source="startup")
             show(
-                f"a session's start with its memory on MariaDB, {RECORDS:,} records",
+                f"a session's start with its memory on MariaDB, {ON_A_SERVER:,} records",
                 ground.floor(),
                 [
                     Figure("beside the server", near.samples, near.note),
@@ -113,10 +115,10 @@ class Ground:
         return processes("the bare interpreter", [sys.executable, "-I", "-c", "pass"], runs=RUNS, cwd=self.project)
 
 
-def _ground(app: App) -> Ground:
+def _ground(app: App, records: int = RECORDS) -> Ground:
     project = app.settings.home.parent / "project"
     _repository(project)
-    fill(app, identify(str(project), app.settings.machine_id).project_id)
+    fill(app, identify(str(project), app.settings.machine_id).project_id, records)
     transcript = project / "transcript.jsonl"
     transcript.write_text("{}\n", encoding="utf-8")
     return Ground(project, transcript, app.settings.hooks_settings_file)
@@ -147,10 +149,10 @@ def fill(app: App, project_id: str, records: int = RECORDS) -> None:
     """Writes made-up records, one in forty of the measured project, as capture would."""
     chance = random.Random(7)  # the same memory in every run
     now = app.work.clock()
-    for start in range(0, records, 500):
+    for start in range(0, records, BATCH):
         with begin(app.engine, write=True) as transaction:
             context = Context(transaction.connection)
-            for number in range(start, min(start + 500, records)):
+            for number in range(start, min(start + BATCH, records)):
                 context.keep(_record(app, chance, number, project_id, now))
             transaction.commit()
 
