@@ -31,7 +31,7 @@ def admit(unit: Unit, actor: Actor) -> None:
     if machine is None:
         raise Unauthenticated("this machine is not enrolled here", hint="./setup.sh")
     if machine.state != "active":
-        raise Denied("this machine was revoked", hint="an owner can enroll it again: ./setup.sh")
+        raise Denied("this machine was revoked", hint="have an invitation made: claudetools machine invite")
     if actor.kind == "machine":
         return
     person = unit.identity.person(actor.id if actor.kind == "person" else actor.owner_id)
