@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from domain.errors import Unavailable
+from mcp_server.callers import Door
 from tests.kit.certificates import Authority
 from tests.kit.mariadb import MariaDB
 from tests.kit.proxy import Proxy
@@ -224,6 +226,37 @@ def test_many_calls_at_once_do_not_queue_up_behind_a_server_that_fell_silent(sit
     assert site.verified() == ()
 
 
+def test_calls_that_wait_for_the_agent_to_be_proved_do_not_queue_up_behind_a_server_that_fell_silent(site: Site):
+    door = Door(site.home)
+    refusals: list[str] = []
+
+    def enter() -> None:
+        try:
+            door.enter()
+        except Unavailable as error:
+            refusals.append(error.hint)
+
+    try:
+        door.app()
+        threads = [threading.Thread(target=enter) for _ in range(MANY)]
+        begun = time.monotonic()
+        with lasting(site, "fall_silent"):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert time.monotonic() - begun < ENOUGH_S
+        assert len(refusals) == MANY
+        until = time.monotonic() + 30
+        while time.monotonic() < until and refusals:
+            refusals.clear()
+            enter()
+            threading.Event().wait(0.05)
+        assert door.enter().actor.kind == "agent"
+    finally:
+        door.close()
+
+
 @pytest.mark.parametrize("trouble", ["swallow", "refuse"])
 def test_a_server_process_that_starts_while_the_database_is_away_works_when_it_is_there(site: Site, trouble: str):
     with lasting(site, trouble):
@@ -276,6 +309,11 @@ def test_a_server_with_another_certificate_gets_nothing_until_the_right_one_is_b
             problem = late.call("status")["structuredContent"]["problems"][0]  # type: ignore[index]
             assert "certificate" in problem["message"]
             server.present(authority.sign())
+            proxy.fall_silent()  # within the handshake, for who connects now
+            begun = time.monotonic()
+            refused(reveal(wire, site))
+            assert time.monotonic() - begun < ENOUGH_S
+            proxy.pass_on()
             entries = [first, entry_of(reveal(wire, site))]
             until_well(late)
             entries.append(entry_of(reveal(late, site)))

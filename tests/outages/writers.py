@@ -51,7 +51,7 @@ class Writer:
                 parent.stdin.write(b"go\n")
                 parent.stdin.flush()
                 child = int(parent.stdout.readline())
-                life = dice.randrange(5, max(6, each // 2))
+                life = dice.randrange(5, max(6, min(60, each // 2)))
                 while life and (line := parent.stdout.readline()) != b"dead\n":
                     assert line.startswith(b"au_"), line
                     self.acknowledged.append(line.decode().strip())
