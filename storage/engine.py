@@ -15,11 +15,7 @@ from storage.sqlite import LOCK_WAIT_MS, open_file
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-TURN_WAIT_MS = 600
-"""How long a thread waits for its turn among this process's writers of an embedded file.  Together
-with LOCK_WAIT_MS under 2 s: the longest that an act which cannot be recorded may keep its caller waiting."""
-
-__all__ = ["LOCK_WAIT_MS", "TURN_WAIT_MS", "as_bytes", "clock_of", "is_mariadb", "open_engine"]
+__all__ = ["LOCK_WAIT_MS", "as_bytes", "clock_of", "is_mariadb", "open_engine"]
 
 
 def open_engine(address: Address | Path) -> Engine:

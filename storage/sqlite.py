@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
-LOCK_WAIT_MS = 1300
-"""How long a statement waits for another process's lock."""
+LOCK_WAIT_MS = 1900
+"""How long a writer waits for its turn in this process and for another process's lock, together: under 2 s, the longest
+that an act which cannot be recorded may keep its caller waiting."""
 _LOOK_MS = 8
 
 
@@ -89,7 +90,7 @@ def _begin(connection: Connection) -> None:
     # statement when another process wrote in between.
     # SQLite's own waiting sleeps up to 100 ms between two looks and starves beside busy processes;
     # with a short limit it looks every few milliseconds.
-    until = time.monotonic() + LOCK_WAIT_MS / 1000
+    until = connection.get_execution_options().get("claudetools_until") or time.monotonic() + LOCK_WAIT_MS / 1000
     connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOOK_MS}")
     try:
         while True:

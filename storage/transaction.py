@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.errors import ClaudeToolsError, Conflict, Invalid, Unavailable
-from storage.engine import TURN_WAIT_MS, is_mariadb
+from storage.engine import LOCK_WAIT_MS, is_mariadb
 
 FENCED = "this vault has moved to another database, or is about to"
 """What the triggers say that `storage.transfer` sets where a vault moved away; we know it again by this."""
@@ -69,7 +70,9 @@ def begin(engine: Engine, *, write: bool, wait_s: float = 0.0) -> Iterator[Trans
     if wait_s:
         options["claudetools_wait_s"] = wait_s
     # Threads of one process take turns here: SQLite's own waiting polls and starves.
-    if lock is not None and not lock.acquire(timeout=TURN_WAIT_MS / 1000):
+    if lock is not None:
+        options["claudetools_until"] = time.monotonic() + LOCK_WAIT_MS / 1000
+    if lock is not None and not lock.acquire(timeout=LOCK_WAIT_MS / 1000):
         raise Unavailable("the database is busy: another writer holds it", hint="try again")
     try:
         with told(), engine.connect().execution_options(**options) as connection:
