@@ -74,8 +74,7 @@ class Incidents:
         occurred = rules.moment(draft.occurred_at, "occurred_at", self._work.clock())
         checked = [(marks.check(one), one) for one in draft.indicators]
         title, description, findings, remediation = (
-            self._redaction.text(text)
-            for text in (draft.title, draft.description, draft.findings, draft.remediation)
+            self._redaction.text(text) for text in (draft.title, draft.description, draft.findings, draft.remediation)
         )
         found = [(kind, self._safe(value), self._noted(one)) for (kind, value), one in checked]
         with self._work.audited(actor, "incident.open") as unit:
@@ -255,9 +254,7 @@ class _Timeline:
 
     def add_draft(self, draft: EntryDraft, occurred: When) -> None:
         unit, incident_id = self._unit, self._incident.incident_id
-        if draft.corrects and draft.corrects not in {
-            entry.entry_id for entry in unit.incidents.timeline(incident_id)
-        }:
+        if draft.corrects and draft.corrects not in {entry.entry_id for entry in unit.incidents.timeline(incident_id)}:
             raise NotFound(
                 "the entry to be corrected is not on this timeline",
                 hint=f"claudetools incident show {incident_id}",
@@ -370,15 +367,11 @@ def _moved(unit: Unit, incident: Incident, changes: Changes) -> Incident:
     return replace(incident, state=state, contained_us=contained, resolved_us=resolved)
 
 
-def _add_indicators(
-    unit: AuditedUnit, incident: Incident, found: list[tuple[str, str, IndicatorDraft]]
-) -> None:
+def _add_indicators(unit: AuditedUnit, incident: Incident, found: list[tuple[str, str, IndicatorDraft]]) -> None:
     # A microsecond apart, so that they stay in the order in which they were given.
     for now, (kind, value, draft) in enumerate(found, unit.now_us):
         unit.incidents.add_indicator(
-            Indicator(
-                new_id("io"), incident.incident_id, kind, value, draft.tlp, draft.note, now, now, now
-            )
+            Indicator(new_id("io"), incident.incident_id, kind, value, draft.tlp, draft.note, now, now, now)
         )
 
 
@@ -396,9 +389,7 @@ def _add_agents(unit: AuditedUnit, incident: Incident, agents: Iterable[str]) ->
         agent = unit.identity.agent(text)
         if agent is None:
             raise NotFound("there is no such agent", hint="claudetools agent list")
-        new += unit.incidents.add_link(
-            Link(incident.incident_id, "agent", agent.agent_id, agent.name, "", now)
-        )
+        new += unit.incidents.add_link(Link(incident.incident_id, "agent", agent.agent_id, agent.name, "", now))
     return new
 
 
@@ -407,9 +398,7 @@ def _add_audit_entries(unit: AuditedUnit, incident: Incident, entries: Iterable[
     for now, entry in enumerate(entries, unit.now_us):
         if unit.audit.hash_of(entry) is None:
             raise NotFound("there is no such audit entry", hint="claudetools audit search")
-        new += unit.incidents.add_link(
-            Link(incident.incident_id, "audit", entry, entry, "", now)
-        )
+        new += unit.incidents.add_link(Link(incident.incident_id, "audit", entry, entry, "", now))
     return new
 
 
@@ -430,9 +419,7 @@ def _credential(unit: Unit, reference: str) -> tuple[str, str, str]:
 def _client(unit: Unit, text: str) -> str:
     client = unit.registry.client(text)
     if client is None:
-        raise NotFound(
-            "there is no such client", hint="claudetools client add", fields={"client": "unknown"}
-        )
+        raise NotFound("there is no such client", hint="claudetools client add", fields={"client": "unknown"})
     return client.id
 
 
