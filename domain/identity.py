@@ -135,6 +135,14 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """What a machine last said of itself: when, by the database's clock, and its program's release."""
+
+    seen_us: int
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Someone with a password.  The hash is Argon2id in PHC form."""
 

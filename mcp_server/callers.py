@@ -211,6 +211,8 @@ class Door:
 
     def _warm(self) -> None:
         try:
-            self.enter()
+            machines = self.enter().app.machines
+            machines.report_in()
+            machines.sweep()
         except Exception:  # noqa: BLE001 - the next call meets the same failure and tells it
             return

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 2
 """What this program writes; compared with min_reader and min_writer of the database."""
-REVISION = "0004"
+REVISION = "0005"
 """The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
@@ -254,6 +254,16 @@ sealed_fields = Table(
     Column("blind", Hash, nullable=False),
     PrimaryKeyConstraint("credential_id", "version", "field"),
     Index("ix_sealed_fields_blind", "blind", mysql_length={"blind": 32}, mariadb_length={"blind": 32}),
+    **_EXACT,
+)
+
+# What machines say of themselves; it gives no authority.
+machine_contacts = Table(
+    "machine_contacts",
+    metadata,
+    Column("machine_id", Id, primary_key=True),
+    _us("seen_us"),
+    Column("program", String(32), nullable=False),
     **_EXACT,
 )
 

@@ -37,9 +37,18 @@ def list_(*, json: show.Json = False) -> None:
         show.as_json({"items": [_machine(one, own) for one in machines], "invitations": invited})
         return
     show.table(
-        ("machine", "state", "since", "agents", "here", "id"),
+        ("machine", "state", "since", "last here", "release", "agents", "here", "id"),
         (
-            (one.name, one.state, show.day(one.created_us), ", ".join(one.agents), _here(one, own), one.machine_id)
+            (
+                one.name,
+                one.state,
+                show.day(one.created_us),
+                show.moment(one.seen_us) if one.seen_us else "",
+                show.clean(one.program),
+                ", ".join(one.agents),
+                _here(one, own),
+                one.machine_id,
+            )
             for one in machines
         ),
         empty="no machines",
@@ -174,6 +183,8 @@ def _machine(one: MachineView, own: str) -> dict[str, object]:
         "name": one.name,
         "state": one.state,
         "since": iso(one.created_us),
+        "last_here": iso(one.seen_us) if one.seen_us else None,
+        "release": one.program,
         "agents": list(one.agents),
         "here": one.machine_id == own,
     }

@@ -7,7 +7,7 @@ as the act of a machine in the state `invited`, which may do nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from domain.actors import Actor, Subject
@@ -16,6 +16,7 @@ from domain.identity import (
     FAILURE_WINDOW_US,
     FAILURES_ALLOWED,
     ROLE_SCOPES,
+    Contact,
     Machine,
     Person,
     check_secret,
@@ -31,6 +32,7 @@ from domain.invitations import (
     new_code,
 )
 from domain.plain import Plain
+from mcp_server import __version__
 from mcp_server.keyring import Keyring, machine_public_key_of, new_slot_key
 from mcp_server.work import AuditedUnit, Unit, Work
 
@@ -42,13 +44,18 @@ LIST = "claudetools machine list"
 
 @dataclass(frozen=True, slots=True)
 class MachineView:
-    """One machine, for lists; `agents` are the names of its active agents."""
+    """One machine, for lists; `agents` are the names of its active agents.
+
+    `seen_us` is when a server last started there (None: never), `program` its release.
+    """
 
     machine_id: str
     name: str
     state: str
     created_us: int
     agents: tuple[str, ...]
+    seen_us: int | None = None
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,13 @@ class Machines:
     def machines(self, actor: Actor) -> list[MachineView]:
         """Every machine, revoked ones included; invitations are not machines yet."""
         with self._work.reading(actor) as unit:
-            return [_view(unit, one) for one in unit.identity.machines() if one.state != INVITED]
+            contacts = unit.contacts.every()
+            return [_view(unit, one, contacts) for one in unit.identity.machines() if one.state != INVITED]
+
+    def report_in(self) -> None:
+        """Tells the others that this machine is here, and with which release.  Raises Unavailable, Conflict, Denied."""
+        with self._work.recording(self._machine) as unit:
+            unit.contacts.seen(self._machine.id, __version__, unit.now_us)
 
     def find(self, actor: Actor, name_or_id: str) -> MachineView:
         """One machine by name or id.  Raises NotFound, Conflict where several have the name."""
@@ -286,8 +299,10 @@ def _one(unit: Unit, name_or_id: str) -> Machine:
     return active[0]
 
 
-def _view(unit: Unit, machine: Machine) -> MachineView:
+def _view(unit: Unit, machine: Machine, contacts: Mapping[str, Contact] | None = None) -> MachineView:
     agents = tuple(
         one.name for one in unit.identity.agents() if one.machine_id == machine.machine_id and one.state == "active"
     )
-    return MachineView(machine.machine_id, machine.name, machine.state, machine.created_us, agents)
+    view = MachineView(machine.machine_id, machine.name, machine.state, machine.created_us, agents)
+    contact = (contacts or {}).get(machine.machine_id)
+    return view if contact is None else replace(view, seen_us=contact.seen_us, program=contact.program)

@@ -11,6 +11,7 @@ from domain.actors import Actor, Subject
 from domain.audit import FactValue, Receipt
 from domain.verify import Finding
 from storage.audit import Audit
+from storage.contacts import Contacts
 from storage.context import Context
 from storage.credentials import Credentials
 from storage.guard import Guard, Mac
@@ -35,6 +36,11 @@ class RecordingUnit:
     def context(self) -> Context:
         """Context records."""
         return Context(self._connection, self._guard)
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        """When each machine was last here."""
+        return Contacts(self._connection)
 
 
 class Unit(RecordingUnit):
