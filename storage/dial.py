@@ -34,6 +34,8 @@ finally:
 
 WAIT_S = 1.8
 """How long one answer of the server may take.  A caller of ours waits no longer than 2.5 s in all."""
+DIAL_S = 1.4
+"""How long each step of making a connection may take.  Who has just started has waited for that already."""
 UNIT_S = 2.0
 """How long the answers of one unit of work may take together before a silent server is given up."""
 LEAST_S = 0.8
@@ -139,9 +141,11 @@ class Line(Connection):
             self._again()
 
     def _again(self) -> None:
-        self.connect(reach(self.address, self.left_s()))
+        self._read_timeout = self._write_timeout = wait_s = min(DIAL_S, self.left_s())
+        self.connect(reach(self.address, wait_s))
         for statement in self.setup:
             super().query(statement)
+        self._read_timeout = self._write_timeout = self.left_s()
 
     def commit(self) -> None:
         """Commits what was begun; nothing where nothing was."""

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.pool import QueuePool
 
 from domain.errors import Unavailable
-from storage.dial import WAIT_S, Line, dial
+from storage.dial import DIAL_S, WAIT_S, Line, dial
 
 if TYPE_CHECKING:
     from storage.address import Address
@@ -109,7 +109,7 @@ def open_server(address: Address) -> Engine:
 
     def connect() -> Line:
         try:
-            line = dial(address, setup=_SETUP)
+            line = dial(address, wait_s=DIAL_S, setup=_SETUP)
         except OSError as error:
             raise Unavailable(
                 f"the database's password cannot be read: {address.password_file}: {error.strerror}", hint="./setup.sh"
