@@ -1,3 +1,3 @@
 """Who may ask, and how we answer: the MCP server, the command line and the services behind both."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

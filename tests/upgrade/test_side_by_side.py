@@ -22,7 +22,7 @@ from tests.kit.stores import Databases, OnMariaDB, store_of
 
 HERE = Path(__file__).parents[2]
 BEFORE = "v0.1.0"
-BEFORE_COMMIT = "d8e2b17f85196b615d3cba08b6f9d8d58b09c4e5"
+BEFORE_COMMIT = "90698fa91d259c8a5e68c2af1585b53fa5e0c91f"
 """The release before, by its tag; by its commit where a copy of the repository came without tags."""
 
 
