@@ -38,6 +38,8 @@ from mcp_server.work import Work
 
 DrainFor = Callable[..., bool]
 
+TIDY_WAIT_S = 1.0
+"""How long forgetting waits for the index to be made anew."""
 LATE_WAIT_S = 1.2
 """How long a first prompt waits for what the session before it left; its hook gives it 2 s."""
 RECALL_S = 0.25
@@ -270,17 +272,25 @@ class Context:
     def _tidied(self) -> bool:
         """Takes the words of what was forgotten out of the server's index files, after the act and outside of it.
 
-        Where that cannot be done now, a later drain does it.
+        The server makes the whole index anew, which takes seconds for thousands of records: that goes on behind the
+        answer.  Where it is not done when this process ends, a later drain does it.
         """
         try:
             spool.mark_untidy(self._home)
+        except OSError as error:
+            log_trouble(self._home, "forget", error)
+        tidying = threading.Thread(target=self._tidy, name="claudetools-tidy", daemon=True)
+        tidying.start()
+        tidying.join(TIDY_WAIT_S)
+        return not tidying.is_alive() and not spool.is_untidy(self._home)
+
+    def _tidy(self) -> None:
+        try:
             with self._work.reading(None) as unit:
                 unit.context.tidy_index()
-        except (Unavailable, OSError) as error:
+            spool.mark_tidy(self._home)
+        except Exception as error:  # noqa: BLE001 - the mark stays, and a later drain tries again
             log_trouble(self._home, "forget", error)
-            return False
-        spool.mark_tidy(self._home)
-        return True
 
     def counts(self, actor: Actor) -> dict[str, int]:
         """How many records there are of each kind."""
