@@ -393,6 +393,10 @@ def test_rows_have_the_same_digest_on_both_kinds(
     }
 
 
+LATER_TABLES = ("machine_contacts",)
+"""What the revision of the next test did not have yet, of what is copied."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_backup_of_an_older_schema_restores_and_is_brought_up(
     kind: str, whole: tuple[Path, str], empty: Callable[[str], Address], tmp_path: Path
@@ -405,7 +409,12 @@ def test_a_backup_of_an_older_schema_restores_and_is_brought_up(
         header = replace(source.header, revision="0002")  # all tables, but no triggers and no table of notices
         sealer, content = keyring.seal_stream(preamble_of(header)), ContentWriter()
         out = preamble_of(header) + sealer.head
+        skipped = False
         for event in backup.events(source, keyring):
+            if event.kind == "begin":
+                skipped = event.table in LATER_TABLES
+            if skipped:
+                continue
             if event.kind == "begin":
                 out += sealer.update(content.begin(event.table, event.columns))
             elif event.kind == "row":

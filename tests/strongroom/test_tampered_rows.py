@@ -49,7 +49,8 @@ def findings(vault: Vault) -> list[tuple[str, str]]:
 
 
 def test_every_guarded_table_of_the_schema_is_inspected():
-    with_mac = {table.name for table in metadata.tables.values() if "mac" in table.c}
+    # (The notice of a vault that moves has a MAC and no revision: whoever reads it checks it.)
+    with_mac = {table.name for table in metadata.tables.values() if {"mac", "revision"} <= set(table.c.keys())}
     assert with_mac == set(TABLES)
 
 
