@@ -47,6 +47,8 @@ PROVEN_S = 5.0
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _FIRST = (b"SELECT", b"START TRANSACTION", b"SET ")
 _KILLED = 1927
+_LOGINS = frozenset({b"", b"mysql_native_password", b"client_ed25519"})
+"""Ways of logging in that show the server no password, only that we have it."""
 _GONE = frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, _KILLED})
 
 
@@ -74,6 +76,41 @@ class Line(Connection):
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         """Does nothing: the handshake has said utf8mb4, and asking again is a round trip."""
+
+    def connect(self, sock: socket.socket | None = None) -> None:
+        """Connects and logs in.  Raises OperationalError, also for a server that does not keep to the protocol."""
+        try:
+            super().connect(sock)
+        except (pymysql.err.MySQLError, OSError):
+            raise
+        except Exception:  # noqa: BLE001  # whatever the driver stumbles over in what it was sent
+            raise self._nonsense() from None
+
+    def _get_auth_plugin_handler(self, plugin_name: bytes | str) -> object:
+        """Asked for the way of logging in that the server names, and for each that it switches to.
+
+        The driver does whatever it is asked for: over an open line it would hand the password itself to whoever answers.
+        """
+        name = plugin_name.encode() if isinstance(plugin_name, str) else plugin_name
+        if name not in _LOGINS and not isinstance(self._sock, ssl.SSLSocket):
+            raise OperationalError(
+                CR.CR_AUTH_PLUGIN_ERR, "the server asks for the password over a line without encryption"
+            )
+        return super()._get_auth_plugin_handler(plugin_name)
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        """Reads an answer; one that no server gives, such as a request for a file of this machine, ends the connection."""
+        try:
+            done: int = super()._read_query_result(unbuffered)
+        except (pymysql.err.MySQLError, OSError):
+            raise
+        except Exception:  # noqa: BLE001
+            raise self._nonsense() from None
+        return done
+
+    def _nonsense(self) -> OperationalError:
+        self._force_close()
+        return OperationalError(CR.CR_MALFORMED_PACKET, "the server does not keep to the protocol")
 
     def begin_unit(self, *, writes: bool, wait_s: float) -> None:
         """A new unit of work takes the connection.  What it took to dial belongs to the unit that had to."""

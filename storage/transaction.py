@@ -157,6 +157,8 @@ _CODES = {
     2006: _LOST,
     2013: _LOST,
     2026: "the database server does not offer an encrypted connection",
+    2027: "the database server does not keep to the protocol",
+    2061: "the database server asks for the account's password over a line without encryption",
     4031: _LOST,
 }
 _AGAIN = frozenset({1020, 1047, 1205, 1213})
