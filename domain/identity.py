@@ -122,6 +122,10 @@ class Claims:
         )
 
 
+INVITED = "invited"
+"""The state of a machine that is none: the key of an invitation stands under it in the list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A computer with its own audit key; `public_key` is the raw Ed25519 key."""

@@ -28,6 +28,10 @@ SignatureCheck = Callable[[str, bytes, bytes], bool | None]
 """(machine id, message, signature) -> right, wrong, or None where the machine's key is unknown."""
 
 
+_GUEST_MAY = frozenset({("machine.enroll", "invitation"), ("machine.enroll", "person")})
+"""What the key of an invitation may sign: attempts to join, good ones and refused ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong: the verdict, where, and what exactly."""
@@ -72,9 +76,13 @@ def check_link(link: Link, columns: Mapping[str, Any], machine_id: str, signed: 
 
 
 class ChainCheck:
-    """Follows one chain from its opening, link by link in the order of their numbers."""
+    """Follows one chain from its opening, link by link in the order of their numbers.
 
-    def __init__(self, opening: Opening, signed: SignatureCheck) -> None:
+    `guest`: an invitation's key signs it.  Whoever had text and code keeps that key for ever.
+    """
+
+    def __init__(self, opening: Opening, signed: SignatureCheck, *, guest: bool = False) -> None:
+        self._guest = guest
         self._opening = opening
         self._signed = signed
         self._head = opening.hash
@@ -95,6 +103,8 @@ class ChainCheck:
         elif link.prev_hash != self._head:
             yield Finding("reordered", where, "it does not continue the entry before it")
         yield from check_link(link, columns, self._opening.machine_id, self._signed)
+        if self._guest and (columns.get("action"), columns.get("subject_type")) not in _GUEST_MAY:
+            yield Finding("bad signature", where, "an invitation's key signed what is no attempt to join")
         self.seq, self._head = link.seq, link.hash
 
     def end(self, noted: tuple[int, bytes] | None) -> Iterator[Finding]:

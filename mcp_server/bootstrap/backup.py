@@ -20,6 +20,7 @@ from domain.audit import Link, Opening
 from domain.backup import ContentReader, ContentWriter, Event, Header, HeaderSlot, header_length, header_of, preamble_of
 from domain.errors import Broken, Conflict, Denied, Invalid
 from domain.framing import Scalar
+from domain.identity import INVITED
 from domain.verify import ChainCheck, Finding, check_opening
 from mcp_server import __version__
 from mcp_server.bootstrap import App
@@ -262,6 +263,7 @@ class Inspection:
         self._keyring = keyring
         self._found: list[Finding] = []
         self._machines: dict[str, bytes] = {}
+        self._guests: set[str] = set()
         self._chains: dict[str, ChainCheck] = {}
         self._guarded = {table.name: (word, key) for table, word, key in GUARDED}
         self._words = frozenset(word for word, _ in self._guarded.values())
@@ -284,7 +286,7 @@ class Inspection:
                 as_bytes(row["signature"]),
             )
             self._found += check_opening(opening, self._signed)
-            self._chains[opening.chain_id] = ChainCheck(opening, self._signed)
+            self._chains[opening.chain_id] = ChainCheck(opening, self._signed, guest=opening.machine_id in self._guests)
         elif table == "audit_entries":
             self._entry(row)
 
@@ -312,6 +314,8 @@ class Inspection:
             self._found.append(Finding("modified", " ".join(at), "the row is not as it was written"))
         elif table == "machines":
             self._machines[str(row["machine_id"])] = as_bytes(row["public_key"])
+            if row["state"] == INVITED:
+                self._guests.add(str(row["machine_id"]))
         self._revisions[at] = row["revision"]
 
     def _entry(self, row: Mapping[str, Scalar]) -> None:

@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 
 from domain.actors import ACTIONS, Actor
 from domain.errors import Broken, Invalid
+from domain.identity import INVITED
 from domain.verify import ChainCheck, Finding, check_opening
 from mcp_server.keyring import public_key
 from mcp_server.services.pages import Page, check_questions, check_times, limit_of, make_cursor, read_cursor
@@ -137,7 +138,7 @@ class AuditLog:
         checks: dict[str, ChainCheck] = {}
         for opening in unit.audit.chains():
             findings += check_opening(opening, signed)
-            checks[opening.chain_id] = ChainCheck(opening, signed)
+            checks[opening.chain_id] = ChainCheck(opening, signed, guest=_is_guest(unit, opening.machine_id))
         entries, orphans = 0, dict[str, int]()
         for stored in unit.audit.every_link():
             entries += 1
@@ -163,6 +164,15 @@ def _machine_key(unit: Unit, machine_id: str) -> bytes | None:
     except Broken:
         return None  # the row itself is told by the inspection of guarded rows
     return machine.public_key if machine else None
+
+
+def _is_guest(unit: Unit, machine_id: str) -> bool:
+    """Whether that is the key of an invitation and of no machine."""
+    try:
+        machine = unit.identity.machine(machine_id)
+    except Broken:
+        return False  # the row itself is told
+    return machine is not None and machine.state == INVITED
 
 
 def _facts(body: object) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from domain.errors import Conflict, Denied, Invalid, NotFound, TooMany, Unauthen
 from domain.identity import (
     FAILURE_WINDOW_US,
     FAILURES_ALLOWED,
+    INVITED,
     ROLE_SCOPES,
     Contact,
     Machine,
@@ -37,7 +38,6 @@ from mcp_server.keyring import Keyring, machine_public_key_of, new_slot_key
 from mcp_server.work import AuditedUnit, Unit, Work
 
 MAX_NAME = 64
-INVITED = "invited"
 _NO_SHARE = b"\0" * SHARE_BYTES
 LIST = "claudetools machine list"
 
