@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from domain.errors import Conflict
-from mcp_server.cli import ask, place, show
+from mcp_server.cli import ask, place, presence, show
 from mcp_server.config import Settings, load_settings
 
 app = typer.Typer(
@@ -50,6 +50,8 @@ def account(
     """Use other accounts on this machine, or the same with new passwords.  Both are tried before anything is kept."""
     from mcp_server.bootstrap.switching import switch
 
+    presence.refuse_under_claude("changing the database's accounts")
+
     def asked(who: str) -> str:
         return f"Database password of {who}: "
 
@@ -79,6 +81,8 @@ def pin(
     from mcp_server.bootstrap.opening import address_of
     from mcp_server.bootstrap.pinning import pin as hold
 
+    # The message about another certificate names that certificate: whoever reads it may not be the one to trust it.
+    presence.refuse_under_claude("trusting another certificate")
     changed = hold(_on_a_server(), fingerprint)
     if json:
         show.as_json({"fingerprint": address_of(changed).fingerprint})

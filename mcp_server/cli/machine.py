@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import ask, person, presence, show
 from mcp_server.cli.init import write_new
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def revoke(
     json: show.Json = False,
 ) -> None:
     """Shut a machine out, with all its agents.  It is refused at its next call."""
+    presence.refuse_under_claude("shutting a machine out")
     with person.logged_in() as (vault, actor):
         found = vault.machines.find(actor, name)
         own = vault.settings.machine_id
