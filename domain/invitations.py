@@ -137,6 +137,8 @@ def read_letter(text: str) -> Letter:
         raw = raw[2 + size :]
     try:
         vault_id, invitation_id, address, fingerprint, salt, outer, inner = parts
+        if len(salt) != SALT_BYTES:
+            raise _damaged()  # Argon2 takes no short one
         return Letter(
             vault_id.decode(), invitation_id.decode(), address.decode(), fingerprint.decode(), salt, outer, inner
         )

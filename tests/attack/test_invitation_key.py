@@ -10,7 +10,9 @@ import pytest
 
 from domain.actors import Actor, Subject
 from domain.audit import Entry
+from domain.errors import Invalid
 from domain.ids import new_id
+from domain.invitations import Letter, read_letter
 from mcp_server.bootstrap import backup
 from mcp_server.bootstrap.opening import address_of
 from mcp_server.bootstrap.wanted import Invitation
@@ -83,3 +85,9 @@ def test_what_an_invitations_key_signs_beside_joining_is_told(
         source = backup.begin(stream)
         (told,) = backup.check(source, app.keyring, lambda *_: None).findings
     assert told == found
+
+
+@pytest.mark.parametrize("salt", [b"", b"short", b"x" * 60_000])
+def test_an_invitation_with_a_salt_that_nobody_makes_is_damaged(salt: bytes) -> None:
+    with pytest.raises(Invalid):
+        read_letter(Letter("va_1", "iv_1", "mariadb://u@h/d", "", salt, b"o", b"i").text())
