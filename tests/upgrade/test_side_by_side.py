@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 import sys
-import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,12 +65,12 @@ class Release:
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of the release before."""
     for name in (BEFORE, BEFORE_COMMIT):
-        asked = ("git", "-C", str(HERE), "archive", name, "domain", "storage", "hooks", "mcp_server")
+        asked = ("git", "-C", str(HERE), "archive", "--format=zip", name, "domain", "storage", "hooks", "mcp_server")
         made = subprocess.run(asked, capture_output=True, check=False)
         if made.returncode == 0:
             place = tmp_path_factory.mktemp("before")
-            with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:
-                archive.extractall(place, filter="data")
+            with zipfile.ZipFile(io.BytesIO(made.stdout)) as archive:
+                archive.extractall(place)
             return place
     pytest.fail(f"this copy of the repository holds neither {BEFORE} nor its commit: git fetch --unshallow --tags")
 
