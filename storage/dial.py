@@ -333,6 +333,36 @@ def fingerprint_of(certificate: bytes) -> str:
     return hashlib.sha256(certificate).hexdigest()
 
 
+class _Seen(ssl.SSLContext):
+    """A context that takes what an authority vouches for, and keeps what that was."""
+
+    found: str = ""
+
+    def wrap_socket(  # type: ignore[override]  # the two arguments that PyMySQL gives
+        self, sock: socket.socket, server_hostname: str | None = None
+    ) -> ssl.SSLSocket:
+        wrapped = super().wrap_socket(sock, server_hostname=server_hostname)
+        self.found = fingerprint_of(wrapped.getpeercert(binary_form=True) or b"")
+        return wrapped
+
+
+def proved_certificate(address: Address, *, wait_s: float = WAIT_S) -> str:
+    """The fingerprint of the certificate by which the server has just proved itself, as `dial` asks for it; "" where it did not.
+
+    No account and no password is sent.
+    """
+    if address.fingerprint:
+        shown = server_certificate(address, wait_s=wait_s)
+        return shown if shown == address.fingerprint else ""
+    context = _Seen(ssl.PROTOCOL_TLS_CLIENT)  # asks for a certificate, and for the host's name in it
+    if address.ca:
+        context.load_verify_locations(cafile=address.ca)
+    else:
+        context.load_default_certs()
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    return _shown(address, context, wait_s)
+
+
 def _context(address: Address) -> ssl.SSLContext:
     if address.fingerprint:
         return _pinned(address.fingerprint)
@@ -355,7 +385,10 @@ def server_certificate(address: Address, *, wait_s: float = WAIT_S) -> str:
 
     No account and no password is sent.
     """
-    context = _pinned("")
+    return _shown(address, _pinned(""), wait_s)
+
+
+def _shown(address: Address, context: Pinned | _Seen, wait_s: float) -> str:
     line = Line(
         user="", host=address.host, port=address.port, ssl=context, defer_connect=True, read_timeout=wait_s,
         write_timeout=wait_s,

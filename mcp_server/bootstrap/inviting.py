@@ -33,8 +33,9 @@ def way_for_others(settings: Settings, host: str) -> Way:
             "this vault is a file on this machine, which no other machine reaches",
             hint="claudetools move --to mariadb+pymysql://USER@HOST/DATABASE",
         )
-    address = for_others(address_of(settings), host)
-    shown = certificate_of(address)
+    own = address_of(settings)
+    address = for_others(own, host)
+    shown = certificate_of(address, own)
     if address.ca:  # a file of this machine; the certificate itself says the same there
         address = address.changed(ca="", fingerprint=shown)
     reach = Reach(

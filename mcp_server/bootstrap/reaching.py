@@ -119,15 +119,24 @@ def _certificate(address: Address) -> ClaudeToolsError:
     )
 
 
-def certificate_of(address: Address) -> str:
-    """The fingerprint that the server shows now; "" without TLS.  Raises Unavailable where it shows none."""
+def certificate_of(address: Address, own: Address) -> str:
+    """The fingerprint of the certificate by which the server at `address` proves that it is ours; "" without TLS.
+
+    Another machine is going to take exactly this certificate, and must not be handed that of somebody in between.  So the
+    server proves itself as it does to this machine; where this machine reaches it on an unencrypted way of its `own` (it is
+    the same machine), both ways must show the same certificate.  Raises Unavailable.
+    """
     if not address.tls:
         return ""
-    from storage.dial import server_certificate
+    from storage.dial import proved_certificate, server_certificate
 
-    shown = server_certificate(address, wait_s=PATIENCE_S)
+    shown = proved_certificate(address, wait_s=PATIENCE_S)
+    if not shown and not own.tls and not address.fingerprint:
+        there = server_certificate(address, wait_s=PATIENCE_S)
+        here = server_certificate(own.changed(tls=True), wait_s=PATIENCE_S)
+        shown = there if there == here else ""
     if not shown:
-        raise Unavailable(f"{_server(address)} shows no certificate", hint="claudetools doctor")
+        raise _certificate(address)
     return shown
 
 
