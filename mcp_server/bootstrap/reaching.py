@@ -77,7 +77,7 @@ def told(address: Address, code: object, said: str) -> ClaudeToolsError:
         ),
         _NO_DATABASE: (
             f"{server} has no database {database}",
-            f"as the server's administrator: CREATE DATABASE `{database}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+            f"as the server's administrator: CREATE DATABASE `{database}` CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
         ),
         _TLS_WANTED: (f"{server} wants an encrypted connection", "?tls=on at the end of the URL"),
     }

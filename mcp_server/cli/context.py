@@ -109,6 +109,8 @@ def forget(
         show.as_json({"id": gone.record_id, "entry": gone.entry})
         return
     print(f"forgot {gone.record_id} (audit entry {gone.entry})")
+    if not gone.index_tidied:
+        show.note("its single words leave the server's index files when the next session is captured, or with: claudetools sync")
 
 
 @app.command()
