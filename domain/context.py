@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from domain.errors import Invalid
 
 SESSION = "session"
+MEMORY = "memory"
+"""A file of Claude Code's own auto memory, which it keeps on one machine."""
 NOTE_KINDS = ("decision", "fact", "todo", "warning")
-KINDS = (SESSION, *NOTE_KINDS)
+KINDS = (SESSION, MEMORY, *NOTE_KINDS)
 LONGEST_TITLE = 200
 LONGEST_TEXT = 20_000
 LONGEST_TAG = 40
@@ -59,6 +61,31 @@ class ContextRecord:
     commits: tuple[str, ...] = ()
     struck: Mapping[str, int] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records are asked for.  Empty fields and zeros leave a thing open; all that are set must hold.
+
+    `project` (an id) and `client` together mean records of either, as a place has them.  `machine`
+    and `person` are names or ids, `file` a path or the end of one, `tag` one tag, `since_us` and
+    `until_us` bound the time of the last change.  `owner_id` leaves other persons' records out.
+    """
+
+    project: str = ""
+    client: str = ""
+    kind: str = ""
+    machine: str = ""
+    person: str = ""
+    branch: str = ""
+    file: str = ""
+    tag: str = ""
+    since_us: int = 0
+    until_us: int = 0
+    owner_id: str = ""
+
+
+EVERYTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)

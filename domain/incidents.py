@@ -186,9 +186,7 @@ class Changes:
 
     def __bool__(self) -> bool:
         return any(
-            getattr(self, name)
-            for name in self.__dataclass_fields__
-            if name not in ("reason", "expected_revision")
+            getattr(self, name) for name in self.__dataclass_fields__ if name not in ("reason", "expected_revision")
         )
 
 

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from domain.context import ContextRecord
+from domain.context import EVERYTHING, ContextRecord, Wanted
 from domain.recall import Record, Statistics
 from storage.engine import is_mariadb
 from storage.guard import Guard
@@ -260,17 +260,14 @@ class Context:
         self,
         tokens: Sequence[str],
         common: frozenset[str] = frozenset(),
+        wanted: Wanted = EVERYTHING,
         *,
-        project: str = "",
-        client: str = "",
-        kind: str = "",
-        owner_id: str = "",
         most: int = CANDIDATES,
     ) -> tuple[list[Record], Statistics]:
         """Candidates for a question, and what ranking needs to know of the whole store for its terms.
 
-        The best by full text over its rarest terms, and the newest of the place.  With `project` or
-        `client`, records of either alone.  Two statements on a server.
+        The best by full text over its rarest terms, and the newest of what is wanted.  Two
+        statements on a server.
         """
         known = self.frequencies([*tokens, _RECORDS, _PERSON, _REST])
         statistics = Statistics(
@@ -280,7 +277,7 @@ class Context:
             frequencies=known,
             common=common,
         )
-        scope = self._scope(project, client, kind, owner_id)
+        scope = self._scope(wanted)
         rarest = _rarest(tokens, known)
         newest = (
             select(context_records.c.number).where(scope).order_by(context_records.c.updated_us.desc()).limit(NEWEST)
@@ -292,11 +289,11 @@ class Context:
         numbers.update(dict.fromkeys(int(row[0]) for row in self._connection.execute(newest)))
         return self._listed(numbers), statistics
 
-    def newest(self, *, project: str = "", client: str = "", kind: str = "", limit: int = NEWEST) -> list[Record]:
-        """The newest records of a project or a client (of everything where neither is given)."""
+    def newest(self, wanted: Wanted = EVERYTHING, *, limit: int = NEWEST) -> list[Record]:
+        """The newest records of what is wanted."""
         found = self._connection.execute(
             select(*(context_records.c[name] for name in _LISTED))
-            .where(self._scope(project, client, kind, ""))
+            .where(self._scope(wanted))
             .order_by(context_records.c.updated_us.desc(), context_records.c.number.desc())
             .limit(limit),
         )
@@ -326,20 +323,30 @@ class Context:
         )
         return {kind: int(number) for kind, number in found}
 
-    def _scope(self, project: str, client: str, kind: str, owner_id: str) -> ColumnElement[bool]:
-        wanted = [context_records.c.state == "active", context_records.c.superseded_by == ""]
+    def _scope(self, wanted: Wanted) -> ColumnElement[bool]:
+        rows = context_records.c
+        held = [rows.state == "active", rows.superseded_by == ""]
         places = [
-            column == value
-            for column, value in ((context_records.c.project, project), (context_records.c.client, client))
-            if value
+            column == value for column, value in ((rows.project, wanted.project), (rows.client, wanted.client)) if value
         ]
         if places:
-            wanted.append(or_(*places))
-        if kind:
-            wanted.append(context_records.c.kind == kind)
-        if owner_id:
-            wanted.append(context_records.c.owner_id == owner_id)
-        return and_(*wanted)
+            held.append(or_(*places))
+        exact = ((rows.kind, wanted.kind), (rows.branch, wanted.branch), (rows.owner_id, wanted.owner_id))
+        held.extend(column == value for column, value in exact if value)
+        if wanted.machine:
+            held.append(or_(rows.machine_id == wanted.machine, rows.machine_name == wanted.machine))
+        if wanted.person:
+            held.append(or_(rows.owner_id == wanted.person, rows.owner_name == wanted.person))
+        if wanted.since_us:
+            held.append(rows.updated_us >= wanted.since_us)
+        if wanted.until_us:
+            held.append(rows.updated_us <= wanted.until_us)
+        if wanted.tag:
+            held.append(rows.tags.contains(json.dumps(wanted.tag, ensure_ascii=False), autoescape=True))
+        if wanted.file:
+            name = json.dumps(wanted.file, ensure_ascii=False)[1:]  # up to the end of an entry
+            held.append(or_(*(rows.files.contains(before + name, autoescape=True) for before in ('"', "/"))))
+        return and_(*held)
 
     def _matching(
         self, rarest: Sequence[str], known: Mapping[str, int], total: int, scope: ColumnElement[bool], most: int

@@ -17,7 +17,9 @@ from storage.transfer import NO_PROGRAM, is_on_its_way, read_notice
 
 RECOVER = "claudetools keys recover"
 REVOKED = "this machine was revoked"
-INVITE = "have an invitation made on another machine (claudetools machine invite), then ./setup.sh --invitation-file FILE"
+INVITE = (
+    "have an invitation made on another machine (claudetools machine invite), then ./setup.sh --invitation-file FILE"
+)
 
 
 def address_of(settings: Settings) -> Address:

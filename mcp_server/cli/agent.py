@@ -29,7 +29,14 @@ def list_(*, json: show.Json = False) -> None:
     show.table(
         ("agent", "for", "machine", "state", "since", "here"),
         (
-            (one.name, one.owner, one.machine, one.state, show.day(one.created_us), "yes" if one.agent_id == own else "")
+            (
+                one.name,
+                one.owner,
+                one.machine,
+                one.state,
+                show.day(one.created_us),
+                "yes" if one.agent_id == own else "",
+            )
             for one in agents
         ),
         empty="no agents",
@@ -40,7 +47,9 @@ def list_(*, json: show.Json = False) -> None:
 def enroll(
     name: Annotated[str, typer.Argument(help="Letters, digits and hyphens.")],
     *,
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="A right; may be repeated.  Else all of an agent's.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="A right; may be repeated.  Else all of an agent's.")
+    ] = None,
     use: Annotated[bool, typer.Option("--use/--no-use", help="Let this machine's server act as it.")] = True,
     password_file: ask.PasswordFile = None,
     json: show.Json = False,
@@ -56,7 +65,9 @@ def enroll(
         if use:
             save_settings(settings)
     if json:
-        show.as_json({**_as_json(view, settings.agent_id if use else ""), "secret_file": str(settings.agent_secret_file)})
+        show.as_json(
+            {**_as_json(view, settings.agent_id if use else ""), "secret_file": str(settings.agent_secret_file)}
+        )
         return
     print(f"enrolled {view.name} for {show.clean(view.owner)} on {show.clean(view.machine)}")
     show.note(f"its secret: {settings.agent_secret_file}")

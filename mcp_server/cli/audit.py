@@ -75,9 +75,7 @@ def verify(*, json: show.Json = False) -> None:
         verdict = vault.audit.verify()
     if json:
         findings = [{"verdict": f.verdict, "where": f.where, "what": f.what} for f in verdict.findings]
-        show.as_json(
-            {"ok": verdict.ok, "entries": verdict.entries, "chains": verdict.chains, "findings": findings}
-        )
+        show.as_json({"ok": verdict.ok, "entries": verdict.entries, "chains": verdict.chains, "findings": findings})
     elif verdict.ok:
         print(f"well: {verdict.entries} entries in {verdict.chains} chains, and every guarded row")
     else:

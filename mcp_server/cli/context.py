@@ -110,7 +110,9 @@ def forget(
         return
     print(f"forgot {gone.record_id} (audit entry {gone.entry})")
     if not gone.index_tidied:
-        show.note("its single words leave the server's index files when the next session is captured, or with: claudetools sync")
+        show.note(
+            "its single words leave the server's index files when the next session is captured, or with: claudetools sync"
+        )
 
 
 @app.command()

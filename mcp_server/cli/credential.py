@@ -26,7 +26,9 @@ ValueFiles = Annotated[
     list[str] | None,
     typer.Option("--value-file", metavar="[FIELD=]FILE", help="A value from a file, - for standard input."),
 ]
-AskFor = Annotated[list[str] | None, typer.Option("--ask", metavar="FIELD", help="One more secret field to ask for, such as notes.")]
+AskFor = Annotated[
+    list[str] | None, typer.Option("--ask", metavar="FIELD", help="One more secret field to ask for, such as notes.")
+]
 Generated = Annotated[bool, typer.Option("--generate", help="Have the value made here.")]
 Length = Annotated[int, typer.Option("--length", help="Characters of a generated value, 12 to 256.")]
 Letters = Annotated[str, typer.Option("--alphabet", help="Of a generated value: " + ", ".join(ALPHABETS) + ".")]
@@ -41,13 +43,17 @@ def add(
     type: Annotated[str, typer.Option("--type", help="One of: " + ", ".join(TYPES) + ".")] = "password",
     client: Annotated[str, typer.Option("--client", help="Whose; without it, the team's own.")] = "",
     service: Annotated[str, typer.Option("--service", help="The client's service it belongs to.")] = "",
-    infrastructure: Annotated[str, typer.Option("--infrastructure", help="The client's infrastructure it belongs to.")] = "",
+    infrastructure: Annotated[
+        str, typer.Option("--infrastructure", help="The client's infrastructure it belongs to.")
+    ] = "",
     name: Annotated[str, typer.Option("--name", help="The last part of the reference; else the username.")] = "",
     username: Annotated[str, typer.Option("--username", help="Who logs in with it.")] = "",
     url: Annotated[str, typer.Option("--url", help="Where it is used.")] = "",
     port: Annotated[list[int] | None, typer.Option("--port", help="A port; may be repeated.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be repeated.")] = None,
-    open: Annotated[list[str] | None, typer.Option("--open", metavar="FIELD=TEXT", help="An open field of its type.")] = None,
+    open: Annotated[
+        list[str] | None, typer.Option("--open", metavar="FIELD=TEXT", help="An open field of its type.")
+    ] = None,
     vpn: Annotated[bool, typer.Option("--vpn", help="It needs the VPN.")] = False,
     two_factor: Annotated[bool, typer.Option("--2fa", help="It needs a second factor.")] = False,
     expires: Annotated[str, typer.Option("--expires", help="When it expires: 2027-01-31.")] = "",
@@ -120,7 +126,14 @@ def list_(
     show.table(
         ("reference", "type", "for", "username", "expires", "state"),
         (
-            (one.reference, one.head.type, one.head.service_name, one.head.username, show.day(one.head.expires_us), described.state(one))
+            (
+                one.reference,
+                one.head.type,
+                one.head.service_name,
+                one.head.username,
+                show.day(one.head.expires_us),
+                described.state(one),
+            )
             for one in page.items
         ),
         empty="no credentials",
@@ -178,11 +191,15 @@ def update(
     url: Annotated[str, typer.Option("--url", help="Where it is used.")] = "",
     port: Annotated[list[int] | None, typer.Option("--port", help="The ports, all of them.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="The tags, all of them.")] = None,
-    open: Annotated[list[str] | None, typer.Option("--open", metavar="FIELD=TEXT", help="An open field of its type.")] = None,
+    open: Annotated[
+        list[str] | None, typer.Option("--open", metavar="FIELD=TEXT", help="An open field of its type.")
+    ] = None,
     vpn: Annotated[bool | None, typer.Option("--vpn/--no-vpn", help="Whether it needs the VPN.")] = None,
     two_factor: Annotated[bool | None, typer.Option("--2fa/--no-2fa", help="Whether it needs a second factor.")] = None,
     expires: Annotated[str, typer.Option("--expires", help="When it expires: 2027-01-31, or never.")] = "",
-    rotate_every: Annotated[int | None, typer.Option("--rotate-every", help="Days between rotations; 0 for none.")] = None,
+    rotate_every: Annotated[
+        int | None, typer.Option("--rotate-every", help="Days between rotations; 0 for none.")
+    ] = None,
     exposure: Annotated[
         str, typer.Option("--exposure", help="How far its value may go: " + ", ".join(EXPOSURES) + ".")
     ] = "",
@@ -198,7 +215,12 @@ def update(
 
     Changing the exposure asks for your password, and refuses under Claude Code.
     """
-    changes: dict[str, object] = {"service_name": service_name, "username": username, "external_url": url, "state": state}
+    changes: dict[str, object] = {
+        "service_name": service_name,
+        "username": username,
+        "external_url": url,
+        "state": state,
+    }
     changes = {name: text for name, text in changes.items() if text}
     if exposure:
         changes["exposure"] = _exposure(exposure)
@@ -276,7 +298,9 @@ def _show_values(reference: str, purpose: str, password_file: Path | None, *, as
         names = sorted(vault.credentials.describe(actor, reference).head.fields)
         opened = [vault.credentials.reveal(actor, reference, field=name, purpose=why) for name in names]
     if as_json:
-        show.as_json({"reference": opened[0].reference if opened else "", "values": {o.field: o.value.expose() for o in opened}})
+        show.as_json(
+            {"reference": opened[0].reference if opened else "", "values": {o.field: o.value.expose() for o in opened}}
+        )
         return
     for one in opened:
         print(f"{one.field}: {one.value.expose()}")

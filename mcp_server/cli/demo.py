@@ -176,7 +176,7 @@ def _memory(told: Told, stage: Stage, vault: App, value: str) -> None:
     stage.hook("SessionEnd", stage.sessions[0], first, transcript, reason="other")
     vault.capture.drain(wait=30.0)
     with vault.work.reading(None) as unit:
-        kept = [unit.context.get(one.record_id) for one in unit.context.newest(project="", client="")]
+        kept = [unit.context.get(one.record_id) for one in unit.context.newest()]
     _expect(len(kept) == 1 and kept[0] is not None, "the session was not captured")
     for record in kept:
         if record is not None:

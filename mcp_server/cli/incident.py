@@ -35,11 +35,14 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="in_..., as `list` shows i
 Severity = Annotated[str, typer.Option("--severity", help="One of: " + ", ".join(SEVERITIES) + ".")]
 Indicators = Annotated[
     list[str] | None,
-    typer.Option("--indicator", metavar="[KIND=]VALUE", help="An address, domain, URL, hash, file or account; may be repeated."),
+    typer.Option(
+        "--indicator", metavar="[KIND=]VALUE", help="An address, domain, URL, hash, file or account; may be repeated."
+    ),
 ]
 Tlp = Annotated[str, typer.Option("--tlp", help="Mark of these indicators: " + ", ".join(TLP) + ".")]
 Credentials = Annotated[
-    list[str] | None, typer.Option("--credential", metavar="REFERENCE", help="A credential it touches; may be repeated.")
+    list[str] | None,
+    typer.Option("--credential", metavar="REFERENCE", help="A credential it touches; may be repeated."),
 ]
 Agents = Annotated[list[str] | None, typer.Option("--agent", help="An agent it touches; may be repeated.")]
 
@@ -52,12 +55,15 @@ def open_(
     severity: Severity = "medium",
     description: Annotated[str, typer.Option("--description", help="What is known.")] = "",
     description_file: Annotated[
-        str, typer.Option("--description-file", metavar="FILE", help="The description from a file, - for standard input.")
+        str,
+        typer.Option("--description-file", metavar="FILE", help="The description from a file, - for standard input."),
     ] = "",
     date: Annotated[str, typer.Option("--date", help="When it happened: 2027-01-31 or 2027-01-31T08:00+01:00.")] = "",
     client: Annotated[str, typer.Option("--client", help="Whose incident it is.")] = "",
     service: Annotated[str, typer.Option("--service", help="The client's service it is about.")] = "",
-    infrastructure: Annotated[str, typer.Option("--infrastructure", help="The client's infrastructure it is about.")] = "",
+    infrastructure: Annotated[
+        str, typer.Option("--infrastructure", help="The client's infrastructure it is about.")
+    ] = "",
     findings: Annotated[str, typer.Option("--findings", help="What was found out so far.")] = "",
     remediation: Annotated[str, typer.Option("--remediation", help="What is to be done about it.")] = "",
     indicator: Indicators = None,
@@ -199,7 +205,9 @@ def update(
     tlp: Tlp = "amber",
     credential: Credentials = None,
     agent: Agents = None,
-    audit_entry: Annotated[list[str] | None, typer.Option("--audit-entry", help="An audit entry (au_...) as evidence.")] = None,
+    audit_entry: Annotated[
+        list[str] | None, typer.Option("--audit-entry", help="An audit entry (au_...) as evidence.")
+    ] = None,
     waive: Annotated[
         list[str] | None,
         typer.Option("--waive", metavar="REFERENCE=REASON", help="Why a linked credential needs no rotation."),
@@ -211,7 +219,9 @@ def update(
     texts = {"description": description, "findings": findings, "root_cause": root_cause, "remediation": remediation}
     entries = (EntryDraft(note, kind, at, source, technique, corrects),) if note else ()
     if not note and (at or source or technique or corrects or kind != "note"):
-        raise Invalid("--kind, --at, --source, --technique and --corrects belong to a --note", fields={"--note": "needed"})
+        raise Invalid(
+            "--kind, --at, --source, --technique and --corrects belong to a --note", fields={"--note": "needed"}
+        )
     changes = Changes(
         state=state,
         reason=reason,
@@ -334,6 +344,7 @@ def _whole_json(whole: Whole) -> dict[str, object]:
             for one in whole.indicators
         ],
         "links": [
-            {"kind": one.kind, "id": one.target_id, "name": one.target_name, "waived": one.waived} for one in whole.links
+            {"kind": one.kind, "id": one.target_id, "name": one.target_name, "waived": one.waived}
+            for one in whole.links
         ],
     }

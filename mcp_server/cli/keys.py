@@ -26,7 +26,9 @@ def recover(
     *,
     recovery_file: Annotated[
         Path | None,
-        typer.Option("--recovery-file", metavar="FILE", help="Where the recovery key stands, instead of asking for it."),
+        typer.Option(
+            "--recovery-file", metavar="FILE", help="Where the recovery key stands, instead of asking for it."
+        ),
     ] = None,
     json: show.Json = False,
 ) -> None:

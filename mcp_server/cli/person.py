@@ -71,5 +71,3 @@ def purpose_of(text: str) -> str:
     import typer
 
     return str(typer.prompt("What is it needed for", err=True))
-
-

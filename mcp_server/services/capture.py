@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +31,14 @@ from domain.facts import gather
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.redaction import Redactor
-from domain.striking import Strike, strike_all, strike_transcript
+from domain.striking import strike_all, strike_transcript
 from domain.transcript import Transcript
 from hooks import shelf, spool
-from hooks.files import log_trouble, now_us, read_object, tell_trouble, write_object
+from hooks.files import log_trouble, now_us, tell_trouble
 from hooks.project import identify, is_default_branch
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction
+from mcp_server.services.rescan import STRIKE_AGAIN_S, Rescan
 from mcp_server.services.transcripts import read_session, settle, total_size
 from mcp_server.work import RecordingUnit, Work
 
@@ -45,9 +46,6 @@ GONE_US = 60_000_000
 """How long a transcript may not be there yet before its note is set aside."""
 MOST_FAILURES = 3
 LOCK_FILE = ".lock"
-PROGRESS_FILE = ".struck"
-STRIKE_BATCH = 100
-STRIKE_AGAIN_S = 2.0
 LOOK_EVERY_S = 0.02
 SAME_CLOCK_US = 100_000
 """Clocks that differ by less than this are one clock: transcripts are written with their lag."""
@@ -77,6 +75,7 @@ class Capture:
         self._work = work
         self._redaction = redaction
         self._machine = machine
+        self._rescan = Rescan(settings, work, redaction, machine)
         self._owner: tuple[str, str] | None = None
         self._failures: Counter[str] = Counter()
         self._read: dict[str, int] = {}
@@ -138,39 +137,8 @@ class Capture:
             spool.mark_tidy(self._home)
 
     def strike_again(self, within: float = STRIKE_AGAIN_S) -> int:
-        """Strike values that came into the vault after a record was written.  Returns how many records held one.
-
-        One machine walks all records once for each state of the vault, newest first, at most
-        `within` seconds at a time; where it stopped is noted in the spool, that it came to the end
-        in the database.  Raises Unavailable.
-        """
-        progress = self._settings.spool_dir / PROGRESS_FILE
-        redactor = self._redaction.current()
-        mark = self._redaction.held().mark
-        said = read_object(str(progress))
-        below = said.get("below") if said.get("state") == mark else None
-        if not mark or below == 0:
-            return 0
-        with self._work.reading(None) as unit:
-            if unit.context.struck_mark() == mark:
-                below = 0
-        until = time.monotonic() + within
-        held = 0
-        while below != 0:
-            with self._work.reading(None) as unit:
-                batch = unit.context.below(below if isinstance(below, int) else None, STRIKE_BATCH)
-            for _, record in batch:
-                if struck_again(record, redactor.strike_values) is not None:
-                    self._work.recorded(self._machine, partial(_rewrite, record.record_id, redactor.strike_values))
-                    shelf.take_off_shelves(self._home, record.record_id)
-                    held += 1
-            below = batch[-1][0] if len(batch) == STRIKE_BATCH else 0
-            if below == 0:
-                self._work.recorded(self._machine, lambda recording: recording.context.note_struck(mark))
-            elif time.monotonic() > until:
-                break
-        write_object(str(progress), {"state": mark, "below": below})
-        return held
+        """`Rescan.strike_again`: values that came into the vault after a record was written.  Raises Unavailable."""
+        return self._rescan.strike_again(within)
 
     def _drain_quietly(self, project: str, wait: float, done: threading.Event) -> None:
         try:
@@ -402,51 +370,8 @@ def _keep(record: ContextRecord, mark: int | None, recording: RecordingUnit, *, 
     return kept
 
 
-def _rewrite(record_id: str, strike: Strike, recording: RecordingUnit) -> None:
-    """Strikes a record that is held for it: another machine may have kept more of its session meanwhile."""
-    record = recording.context.get(record_id, to_change=True)
-    clean = struck_again(record, strike) if record is not None else None
-    if clean is not None:
-        recording.context.rewrite(clean)
-
-
 def _is_orphan(seen: shelf.Seen, kept: int | None) -> bool:
     return kept is None or 0 <= kept < total_size(Path(seen.transcript_path))
-
-
-def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:
-    """A record without what is struck from its texts now; None where nothing is."""
-    texts = [
-        record.title,
-        record.outcome,
-        record.digest,
-        record.body_person,
-        record.body_rest,
-        *record.files,
-        *record.tags,
-    ]
-    clean, counts = strike_all(strike, texts)
-    if clean == texts:
-        return None
-    title, outcome, told, person, rest, *names = clean
-    # A note's words are one field; a session's are what the person wrote, and the digest.
-    spoken = person if record.kind == SESSION else f"{title}\n{person}\n{' '.join(names[len(record.files) :])}"
-    person_terms = analyser.index_tokens(spoken)
-    digest_terms = analyser.index_tokens(told) if record.kind == SESSION else []
-    return replace(
-        record,
-        title=title[:300],
-        outcome=outcome[:600],
-        digest=told,
-        body_person=person,
-        body_rest=rest,
-        files=tuple(names[: len(record.files)]),
-        tags=tuple(names[len(record.files) :]),
-        struck=dict(Counter(record.struck) + counts),
-        person_length=len(person_terms),
-        rest_length=len(digest_terms),
-        terms=term_counts(person_terms, digest_terms, analyser.index_tokens(rest)),
-    )
 
 
 def branch_of(transcript: Transcript, note: spool.Note) -> str:

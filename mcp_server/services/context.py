@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from domain import text as analyser
 from domain.actors import Actor, Subject
-from domain.context import KINDS, ContextRecord, Hit, check_note
+from domain.context import KINDS, ContextRecord, Hit, Wanted, check_note
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.ids import is_id, new_id
 from domain.recall import (
@@ -159,10 +159,14 @@ class Context:
         ranked: list[Ranked]
         with self._work.reading(actor) as unit:
             if tokens:
-                records, statistics = unit.context.search(tokens, COMMON, project=wanted, client=client, kind=kind)
+                records, statistics = unit.context.search(
+                    tokens, COMMON, Wanted(project=wanted, client=client, kind=kind)
+                )
                 ranked = rank(tokens, records, statistics, place, self._work.clock(), gated=False)[:limit]
             else:
-                records = unit.context.newest(project=wanted or place.project, client=client, kind=kind, limit=limit)
+                records = unit.context.newest(
+                    Wanted(project=wanted or place.project, client=client, kind=kind), limit=limit
+                )
                 ranked = newest(records, place, self._work.clock())[:limit]
         with self._work.audited(actor, "context.recall", Subject("context"), hits=len(ranked)):
             pass
@@ -304,7 +308,7 @@ class Context:
         except Exception as error:  # noqa: BLE001 - what is kept already is told all the same
             log_trouble(self._home, "prompt", error)
         with self._work.reading(None) as unit:
-            records = unit.context.newest(project=place.project, client=place.client)
+            records = unit.context.newest(Wanted(project=place.project, client=place.client))
         fresh = [
             record
             for record in records
@@ -327,7 +331,9 @@ class Context:
         def look() -> None:
             try:
                 with self._work.reading(None) as unit:
-                    found.append(unit.context.search(tokens, COMMON, project=place.project, client=place.client))
+                    found.append(
+                        unit.context.search(tokens, COMMON, Wanted(project=place.project, client=place.client))
+                    )
             except Exception as error:  # noqa: BLE001 - raised below, where somebody still waits
                 trouble.append(error)
 

@@ -18,12 +18,12 @@ class Screen:
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
         self.side, other = pty.openpty()
-        takes_terminal = (
-            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
-        )
+        takes_terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
         command = [sys.executable, "-I", "-c", takes_terminal]
         command += [sys.executable, "-I", "-m", "mcp_server", *arguments]
-        self.process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True
+        )
         os.close(other)
         self.text = ""
         self.seen = ""

@@ -28,7 +28,9 @@ def test_a_value_goes_in_by_a_file_and_leaves_alone_on_stdout(person, value_file
     assert one["reference"] == "acme/gitea-admin/bob"
     assert (one["ports"], one["tags"], one["requires_vpn"], one["requires_2fa"]) == ([443, 8443], ["git"], True, True)
     assert one["expires_at"].startswith("2031-01-31")
-    said = person("credential", "reveal", one["reference"], "--purpose", "a test", "--password-file", str(password_file))
+    said = person(
+        "credential", "reveal", one["reference"], "--purpose", "a test", "--password-file", str(password_file)
+    )
     assert (said.code, said.out, said.err) == (0, VALUE, "")
     (entry,) = person("audit", "search", "--action", "credential.decrypt", "--json").json["items"]
     assert (entry["actor"], entry["actor_kind"], entry["purpose"]) == ("ann", "person", "a test")
@@ -57,12 +59,18 @@ def test_a_value_stays_out_of_everything_but_reveal(person, value_file: Path, pa
     for one in said[:-1]:
         assert one.code == 0, one.err
     assert all(VALUE not in one.all for one in said)
-    opened = person("credential", "show", reference, "--values", "--purpose", "x", "--password-file", str(password_file))
+    opened = person(
+        "credential", "show", reference, "--values", "--purpose", "x", "--password-file", str(password_file)
+    )
     assert opened.code == 0
 
 
 def test_show_values_prints_every_secret_field_and_nothing_else(person, tmp_path: Path, password_file: Path) -> None:
-    for name, text in (("key", "-----BEGIN-----\nline\n-----END-----\n"), ("phrase", "open sesame"), ("notes", "in the safe")):
+    for name, text in (
+        ("key", "-----BEGIN-----\nline\n-----END-----\n"),
+        ("phrase", "open sesame"),
+        ("notes", "in the safe"),
+    ):
         (tmp_path / name).write_text(text)
     added = person(
         *("credential", "add", "Web server", "--type", "ssh_key", "--username", "root"),
@@ -125,7 +133,9 @@ def test_rotate_and_rm_keep_the_history(person, value_file: Path, password_file:
     assert person("credential", "rm", "own/gitea/x", "--yes").code == 6
     assert person("credential", "list").out.strip() == "no credentials"
     assert person("credential", "list", "--state", "any", "--json").json["total"] == 1
-    assert person("credential", "reveal", "own/gitea/x", "--purpose", "x", "--password-file", str(password_file)).code == 5
+    assert (
+        person("credential", "reveal", "own/gitea/x", "--purpose", "x", "--password-file", str(password_file)).code == 5
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,7 +165,9 @@ def test_emoji_and_other_scripts_live_in_names_and_values(person, tmp_path: Path
     file.write_text("пароль🔑パス")
     added = person("credential", "add", "Kühlhaus 🧊", "--username", "ägir", "--value-file", str(file), "--json")
     assert added.json["credential"]["service_name"] == "Kühlhaus 🧊"
-    said = person("credential", "reveal", added.json["reference"], "--purpose", "🙂", "--password-file", str(password_file))
+    said = person(
+        "credential", "reveal", added.json["reference"], "--purpose", "🙂", "--password-file", str(password_file)
+    )
     assert said.out == "пароль🔑パス"
 
 
@@ -169,10 +181,33 @@ def test_names_cannot_steer_the_terminal(person) -> None:
 
 
 def test_update_changes_what_is_given_and_nothing_else(person, tmp_path: Path, password_file: Path) -> None:
-    person("credential", "add", "Gitea", "--generate", "--username", "x", "--tag", "old", "--vpn", "--expires", "2031-01-31")
+    person(
+        "credential",
+        "add",
+        "Gitea",
+        "--generate",
+        "--username",
+        "x",
+        "--tag",
+        "old",
+        "--vpn",
+        "--expires",
+        "2031-01-31",
+    )
     (tmp_path / "notes").write_text("second floor")
     said = person(
-        *("credential", "update", "own/gitea/x", "--tag", "new", "--no-vpn", "--expires", "never", "--exposure", "sealed"),
+        *(
+            "credential",
+            "update",
+            "own/gitea/x",
+            "--tag",
+            "new",
+            "--no-vpn",
+            "--expires",
+            "never",
+            "--exposure",
+            "sealed",
+        ),
         *("--rotate-every", "90", "--value-file", f"notes={tmp_path / 'notes'}", "--json"),
         *("--password-file", str(password_file)),
     )
@@ -182,7 +217,15 @@ def test_update_changes_what_is_given_and_nothing_else(person, tmp_path: Path, p
     assert (one["username"], one["rotate_every_days"], one["version"]) == ("x", 90, 2)
     assert one["secret_fields"] == ["notes", "password"]
     notes = person(
-        "credential", "reveal", "own/gitea/x", "--field", "notes", "--purpose", "x", "--password-file", str(password_file)
+        "credential",
+        "reveal",
+        "own/gitea/x",
+        "--field",
+        "notes",
+        "--purpose",
+        "x",
+        "--password-file",
+        str(password_file),
     )
     assert notes.out == "second floor"
     assert person("credential", "update", "own/gitea/x").code == 2
@@ -203,9 +246,7 @@ def test_without_arguments_a_person_is_asked_for_the_fields(person, environment:
     assert person("credential", "show", "acme/wiki/eve", "--json").json["type"] == "password"
 
 
-def test_at_a_terminal_values_are_typed_unseen(
-    person, environment: dict[str, str], password_file: Path
-) -> None:
+def test_at_a_terminal_values_are_typed_unseen(person, environment: dict[str, str], password_file: Path) -> None:
     screen = Screen(environment, "credential", "add", "Gitea", "--username", "x", "--ask", "notes")
     screen.until("notes: ")
     screen.type("under the mat")
@@ -215,5 +256,7 @@ def test_at_a_terminal_values_are_typed_unseen(
     assert screen.end() == 0
     assert VALUE not in screen.seen
     assert "under the mat" not in screen.seen
-    said = person("credential", "show", "own/gitea/x", "--values", "--purpose", "x", "--password-file", str(password_file))
+    said = person(
+        "credential", "show", "own/gitea/x", "--values", "--purpose", "x", "--password-file", str(password_file)
+    )
     assert said.out == f"notes: under the mat\npassword: {VALUE}\n"

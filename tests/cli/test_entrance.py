@@ -20,7 +20,9 @@ def test_help_imports_neither_the_database_nor_the_protocol(environment: dict[st
         "heavy = {'sqlalchemy', 'mcp', 'pydantic', 'cryptography', 'argon2', 'jwt', 'alembic'} & set(sys.modules);"
         "sys.exit(f'imported {sorted(heavy)}' if heavy else code)"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     for name in COMMANDS:
         assert name in done.stdout
@@ -33,7 +35,9 @@ def test_the_server_starts_without_the_command_line(environment: dict[str, str])
         "sys.argv = ['claudetools', 'mcp', '--home', '/somewhere'];"
         "runpy.run_module('mcp_server', run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.stdout.split() == ["/somewhere", "False"], done.stderr
 
 
@@ -144,7 +148,9 @@ def test_an_argument_that_is_no_text_is_refused(environment: dict[str, str]) -> 
 
 def test_a_reader_that_leaves_early_is_no_error(environment: dict[str, str]) -> None:
     line = f"{sys.executable} -I -m mcp_server --help | head -c 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.stderr == ""
 
 

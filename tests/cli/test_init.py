@@ -112,7 +112,9 @@ def test_a_short_password_is_refused(command, tmp_path: Path) -> None:
     assert "Traceback" not in said.err
 
 
-def test_the_recovery_key_brings_a_lost_root_key_back(person, home: Path, recovery_file: Path, password_file: Path) -> None:
+def test_the_recovery_key_brings_a_lost_root_key_back(
+    person, home: Path, recovery_file: Path, password_file: Path
+) -> None:
     person("credential", "add", "Gitea", "--generate", "--username", "x")
     reveal = ("credential", "reveal", "own/gitea/x", "--purpose", "x", "--password-file", str(password_file))
     value = person(*reveal).out

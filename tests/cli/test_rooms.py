@@ -63,7 +63,13 @@ def test_an_incident_goes_through_its_states(person: Run) -> None:
     assert person("incident", "update", number, "--state", "investigating").code == 2
     assert person("incident", "update", number, "--state", "investigating", "--reason", "it goes on").code == 0
     shown = person("incident", "show", number)
-    for text in ("call <b>now</b>", "sessions revoked", "it goes on", "hxxps://bad[.]example/pay", "the mailbox is gone"):
+    for text in (
+        "call <b>now</b>",
+        "sessions revoked",
+        "it goes on",
+        "hxxps://bad[.]example/pay",
+        "the mailbox is gone",
+    ):
         assert text in shown.out
     found = person("incident", "list", "--indicator", "https://bad.example/pay", "--json")
     assert [item["id"] for item in found.json["items"]] == [number]
@@ -121,7 +127,17 @@ def test_an_agent_is_revoked_and_comes_back_with_a_new_secret(person: Run, home:
     assert after not in enrolled.all
     assert secret.stat().st_mode & 0o777 == 0o600
     narrow = person(
-        *("agent", "enroll", "reader", "--scope", "audit:read", "--no-use", "--password-file", str(password_file), "--json")
+        *(
+            "agent",
+            "enroll",
+            "reader",
+            "--scope",
+            "audit:read",
+            "--no-use",
+            "--password-file",
+            str(password_file),
+            "--json",
+        )
     )
     assert narrow.json["scopes"] == ["audit:read"]
     listed = {item["name"]: item["here"] for item in person("agent", "list", "--json").json["items"]}
@@ -161,7 +177,11 @@ def test_the_demo_plays_to_its_end_and_leaves_nothing(command: Run, tmp_path: Pa
     place.mkdir()
     # It needs no installation, and works where Claude Code itself runs it.
     said = command(
-        "demo", *(["--json"] if as_json else []), TMPDIR=str(place), CLAUDETOOLS_HOME=str(tmp_path / "none"), CLAUDECODE="1"
+        "demo",
+        *(["--json"] if as_json else []),
+        TMPDIR=str(place),
+        CLAUDETOOLS_HOME=str(tmp_path / "none"),
+        CLAUDECODE="1",
     )
     assert said.code == 0, said.all
     assert list(place.iterdir()) == []

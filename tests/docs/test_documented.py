@@ -60,7 +60,9 @@ def test_every_error_class_has_its_row() -> None:
         line = f"| `{kind.__name__}` | `{row.code}` | {row.status} | {row.exit} | {row.retry} |"
         assert line in page("errors.md")
         assert row.code == kind.code
-    assert f"`{answers.INTERNAL.code}` (HTTP {answers.INTERNAL.status}, exit {answers.INTERNAL.exit})" in page("errors.md")
+    assert f"`{answers.INTERNAL.code}` (HTTP {answers.INTERNAL.status}, exit {answers.INTERNAL.exit})" in page(
+        "errors.md"
+    )
 
 
 def test_every_action_says_what_it_means() -> None:

@@ -133,7 +133,12 @@ def test_what_is_no_moment_is_refused_without_being_repeated(text: str) -> None:
         ("hxxps://Bad[.]example/Pay?x=1.2", "url", "https://bad.example/Pay?x=1.2", "hxxps://bad[.]example/Pay?x=1.2"),
         ("HXXP://192.0.2.7:8080/", "url", "http://192.0.2.7:8080/", "hxxp://192[.]0[.]2[.]7:8080/"),
         ("eve[@]bad[.]example", "email", "eve@bad.example", "eve[@]bad[.]example"),
-        ("D41D8CD98F00B204E9800998ECF8427E", "hash", "d41d8cd98f00b204e9800998ecf8427e", "d41d8cd98f00b204e9800998ecf8427e"),
+        (
+            "D41D8CD98F00B204E9800998ECF8427E",
+            "hash",
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "d41d8cd98f00b204e9800998ecf8427e",
+        ),
     ],
 )
 def test_an_indicator_is_told_by_its_value_kept_true_and_shown_defanged(given, kind, value, shown) -> None:

@@ -23,6 +23,7 @@ from domain.errors import Unavailable
 from domain.plain import Plain
 from hooks import shelf, spool
 from mcp_server.services import capture as capturing
+from mcp_server.services import rescan
 
 VALUE = "Tr0ub4dor&3 of the old gateway"
 
@@ -403,7 +404,7 @@ def test_a_value_that_came_into_the_vault_later_is_struck_from_what_was_kept(pla
 
 
 def test_striking_again_goes_on_where_it_stopped(place: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(capturing, "STRIKE_BATCH", 2)
+    monkeypatch.setattr(rescan, "STRIKE_BATCH", 2)
     for number in range(5):
         session = place.session().work(f"part{number}")
         session.ask(f"we decided to use {VALUE} for it")

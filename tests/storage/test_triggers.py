@@ -33,7 +33,9 @@ def log(engine: Engine, store: Store) -> Store:
 
 
 @pytest.mark.parametrize("table", ["audit_entries", "audit_chains"])
-@pytest.mark.parametrize("change", ["UPDATE {} SET signature = 'x'", "DELETE FROM {}", "REPLACE INTO {} SELECT * FROM {}"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE {} SET signature = 'x'", "DELETE FROM {}", "REPLACE INTO {} SELECT * FROM {}"]
+)
 def test_the_database_refuses_to_change_or_delete_what_the_log_holds(
     engine: Engine, log: Store, table: str, change: str
 ):

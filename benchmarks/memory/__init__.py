@@ -1,0 +1,1 @@
+"""The memory, measured on data that is not ours: retrieval, compression, redaction, scale, faults, peers."""
