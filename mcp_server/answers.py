@@ -5,6 +5,8 @@ Light on purpose: the command line asks it for exit codes, so nothing of the MCP
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -53,8 +55,22 @@ TABLE: dict[type[ClaudeToolsError], Row] = {
 }
 
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
+def known(error: BaseException) -> BaseException:
+    """A disk that takes nothing any more is told as what is down, wherever it was met; any other error as it is."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return Unavailable(
+            f"the data directory's disk takes nothing more ({os.strerror(error.errno).lower()})",
+            hint="make room on it, then: claudetools doctor",
+        )
+    return error
+
+
 def row(error: BaseException) -> Row:
     """The table's row for an error; `INTERNAL` for anything outside the taxonomy."""
+    error = known(error)
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
@@ -81,6 +97,7 @@ def to_json(error: BaseException, *, error_id: str = "") -> dict[str, object]:
 
     Of an error outside the taxonomy only `error_id` is told: its text may hold a value.
     """
+    error = known(error)
     if not isinstance(error, ClaudeToolsError) or type(error) is ClaudeToolsError:
         answer: dict[str, object] = {
             "code": INTERNAL.code,

@@ -58,9 +58,10 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def tell(error: Exception, *, as_json: bool) -> int:
+def tell(error: BaseException, *, as_json: bool) -> int:
     """Says what went wrong.  Returns the exit code."""
     error_id = where = ""
+    error = answers.known(error)
     if not isinstance(error, ClaudeToolsError):
         error_id = answers.new_error_id()
         where = _keep(error, error_id)

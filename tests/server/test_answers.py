@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 import domain.errors
@@ -91,3 +93,12 @@ def test_a_date_that_cannot_be_read_names_its_field_and_not_its_text(text: str) 
         answers.micros(text, "since")
     assert list(refused.value.fields) == ["since"]
     assert text not in refused.value.message + str(refused.value.fields)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_a_disk_that_takes_nothing_more_is_told_as_what_is_down(number: int) -> None:
+    told = answers.to_json(OSError(number, "x", "/some/secret-name"))
+    assert (told["code"], told["retryable"]) == ("unavailable", True)
+    assert "takes nothing more" in str(told["message"])
+    assert "secret-name" not in str(told)
+    assert answers.exit_code(OSError(number, "x")) == answers.exit_code(Unavailable(""))
