@@ -7,12 +7,13 @@ budget is used; the same session gives the same digest.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from domain.facts import Facts, gather, one_line
+from domain.facts import Facts, Gathering, one_line, shortened
 from domain.tokens import estimate
-from domain.transcript import Transcript, is_own
+from domain.transcript import Transcript, Turn, cost, is_own
 
 BUDGET = 1_300
 """Tokens; about 3,300 characters, so that the newest digest fits whole into the block of a session's start."""
@@ -35,6 +36,7 @@ PROVENANCE: dict[str, str] = {
     "Names": "facts",
 }
 _WHOLE_PARTS = 4
+_NAMES_SOMETHING = 15  # characters of a request; "hi" names nothing
 _LISTS = frozenset({"Edited", "Read", "Names"})
 # For each head: how early its first item is taken, how much later each next one, and how many at most.
 _WORTH: dict[str, tuple[float, float, int]] = {
@@ -74,61 +76,122 @@ class Body:
     rest: str
 
 
-def digest(transcript: Transcript, budget: int = BUDGET, facts: Facts | None = None) -> Digest:
-    """The digest of a session in at most `budget` tokens by `domain.tokens`."""
-    known = facts or gather(transcript)
-    text = _render(dict(_items(known)), budget)
-    return Digest(
-        title=title(transcript, known),
-        outcome=one_line(known.outcome, 240),
-        text=text,
-        files=tuple(known.edited),
-        commits=tuple(commit for commit, _ in known.commits),
-        tokens=estimate(text),
-        raw_tokens=raw_tokens(transcript),
-    )
+class Account:
+    """What a session did so far, told as a digest and as a body at any moment.
+
+    Turns come in order, struck of secrets, a tool's with its result; none is held after it was
+    taken.  What is held is bounded, however long the session: a few megabytes.
+    """
+
+    def __init__(self, folder: str = "") -> None:
+        self._gathering = Gathering(folder)
+        self._person = _Stream("\n\n", LONGEST_PERSON)
+        self._rest = _Stream("\n", LONGEST_REST)
+        self._raw = 0
+        self._title = ""
+
+    @property
+    def folder(self) -> str:
+        """The session's folder, from which its files are told; set before the first turn that names one."""
+        return self._gathering.folder
+
+    @folder.setter
+    def folder(self, folder: str) -> None:
+        self._gathering.folder = folder
+
+    def take(self, turn: Turn) -> None:
+        """Takes one turn.  Never raises for what it holds."""
+        self._gathering.take(turn)
+        self._raw += cost(turn)
+        if turn.kind == "prompt":
+            self._person.add(turn.text)
+            if not self._title and len(turn.text) >= _NAMES_SOMETHING:
+                self._title = one_line(turn.text, 110)
+        for told in _told(turn):
+            self._rest.add(told)
+
+    def digest(self, budget: int = BUDGET, *, title: str = "") -> Digest:
+        """The digest in at most `budget` tokens by `domain.tokens`; `title` is the client's own, for want of a request."""
+        facts = self._gathering.facts()
+        text = _render(dict(_items(facts)), budget)
+        return Digest(
+            title=self._title or one_line(title or (facts.prompts[0] if facts.prompts else ""), 110),
+            outcome=one_line(facts.outcome, 240),
+            text=text,
+            files=tuple(facts.edited),
+            commits=tuple(commit for commit, _ in facts.commits),
+            tokens=estimate(text),
+            raw_tokens=self._raw,
+        )
+
+    def body(self) -> Body:
+        """The searchable long form: prompts; answers, commands with outcome, failed output, files and commits."""
+        facts = self._gathering.facts()
+        answered = [line for line in facts.decisions if line.startswith("asked and answered")]
+        commits = (f"{commit} {subject}" for commit, subject in facts.commits)
+        names = "\n".join([" ".join(facts.edited), " ".join(facts.read), " ".join(facts.names), *commits])
+        return Body(
+            shortened("\n\n".join([*self._person.pieces(), *answered]), LONGEST_PERSON),
+            shortened("\n".join([shortened(names, LONGEST_REST // 6), *self._rest.pieces()]), LONGEST_REST),
+        )
 
 
-def title(transcript: Transcript, facts: Facts) -> str:
-    """One line for lists: the first request that says something, in the person's words."""
-    for prompt in facts.prompts:
-        if len(prompt) >= 15:  # noqa: PLR2004 - "hi" names nothing
-            return one_line(prompt, 110)
-    return one_line(transcript.title or (facts.prompts[0] if facts.prompts else ""), 110)
-
-
-def raw_tokens(transcript: Transcript) -> int:
-    """What the model saw of this session: prompts, answers, tool inputs and results."""
-    return sum(
-        estimate(turn.text) + sum(estimate(value) for value in turn.arguments.values() if isinstance(value, str))
-        for turn in transcript.turns
-    )
-
-
-def condense(transcript: Transcript, facts: Facts | None = None) -> Body:
-    """The searchable long form: prompts; answers, commands with outcome, failed output, files and commits."""
-    known = facts or gather(transcript)
-    person = "\n\n".join([*known.prompts, *(line for line in known.decisions if line.startswith("asked and answered"))])
-    rest = "\n".join(_rest(transcript, known))
-    return Body(_capped(person, LONGEST_PERSON), _capped(rest, LONGEST_REST))
-
-
-def _rest(transcript: Transcript, facts: Facts) -> Iterator[str]:
-    yield " ".join(facts.edited)
-    yield " ".join(facts.read)
-    yield " ".join(facts.names)
-    yield from (f"{commit} {subject}" for commit, subject in facts.commits)
+def account(transcript: Transcript) -> Account:
+    """The account of a session that was read whole."""
+    made = Account(transcript.folder)
     for turn in transcript.turns:
-        if turn.kind in ("answer", "summary"):
-            yield turn.text
-        elif turn.kind == "task":
-            yield turn.text[:2_000]
-        elif turn.kind == "tool":
-            yield from _call(
-                turn.tool, {name: value for name, value in turn.arguments.items() if isinstance(value, str)}
-            )
-            if turn.failed:
-                yield f"failed: {turn.text[:1_500]}"
+        made.take(turn)
+    return made
+
+
+def digest(transcript: Transcript, budget: int = BUDGET) -> Digest:
+    """The digest of a session in at most `budget` tokens by `domain.tokens`."""
+    return account(transcript).digest(budget, title=transcript.title)
+
+
+def condense(transcript: Transcript) -> Body:
+    """The searchable long form of a session."""
+    return account(transcript).body()
+
+
+class _Stream:
+    """Pieces of text, of which the head and the tail are held once they are longer than `longest` characters."""
+
+    def __init__(self, joint: str, longest: int) -> None:
+        self._joint = joint
+        self._longest = longest
+        self._head: list[str] = []
+        self._head_size = 0
+        self._tail: deque[str] = deque()
+        self._tail_size = 0
+
+    def add(self, text: str) -> None:
+        """Adds one piece."""
+        piece = shortened(text, self._longest)
+        if not self._tail and self._head_size + len(piece) <= self._longest // 3:
+            self._head.append(piece)
+            self._head_size += len(piece) + len(self._joint)
+            return
+        self._tail.append(piece)
+        self._tail_size += len(piece) + len(self._joint)
+        while self._tail_size - len(self._tail[0]) > self._longest:
+            self._tail_size -= len(self._tail.popleft()) + len(self._joint)
+
+    def pieces(self) -> list[str]:
+        """What is held of them, in order."""
+        return [*self._head, *self._tail]
+
+
+def _told(turn: Turn) -> Iterator[str]:
+    """What the long form tells of a turn, beside the person's words."""
+    if turn.kind in ("answer", "summary"):
+        yield turn.text
+    elif turn.kind == "task":
+        yield turn.text[:2_000]
+    elif turn.kind == "tool":
+        yield from _call(turn.tool, {name: value for name, value in turn.arguments.items() if isinstance(value, str)})
+        if turn.failed:
+            yield f"failed: {turn.text[:1_500]}"
 
 
 def _call(tool: str, given: dict[str, str]) -> Iterator[str]:
@@ -187,9 +250,9 @@ def _unlike(lines: list[str], told: list[str]) -> list[str]:
 
 def _commands(facts: Facts) -> Iterator[str]:
     mattered = [command for command in facts.commands.values() if command.matters]
-    others = [command for command in facts.commands.values() if not command.matters and False in command.passed]
-    failing = [command for command in mattered if False in command.passed]
-    passing = [command for command in mattered if False not in command.passed]
+    others = [command for command in facts.commands.values() if not command.matters and command.has_failed]
+    failing = [command for command in mattered if command.has_failed]
+    passing = [command for command in mattered if not command.has_failed]
     for command in [*reversed(failing), *reversed(passing), *reversed(others)]:
         yield f"`{one_line(command.line, 110)}` {command.outcome}"
 
@@ -229,11 +292,3 @@ def _render(items: dict[str, list[str]], budget: int) -> str:
             newest_first = head in ("Then", "Decided", "Claude decided", "Commits", "Error")
             lines.extend(f"{head}: {text}" for text in (reversed(chosen) if newest_first else chosen))
     return "\n".join(lines)
-
-
-def _capped(text: str, longest: int) -> str:
-    """The head and the tail of a text that is too long; the tail counts for more."""
-    if len(text) <= longest:
-        return text
-    head = longest // 3
-    return f"{text[:head]}\n…\n{text[-(longest - head - 3) :]}"

@@ -60,21 +60,38 @@ _CLAUDE_DECIDED = re.compile(
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]?")
 _SPACE = re.compile(r"\s+")
 _LONGEST_SENTENCE = 260
+_SAYS_SOMETHING = 40  # characters; "Done." says nothing
+
+# What is held of a session of any length.
+_LONGEST_PROMPT = 8_000
+_LONGEST_OUTCOME = 8_000
+_FIRST_PROMPTS = 20
+_MOST_PROMPTS = 300
+_MOST_DECISIONS = 300
+_MOST_FILES = 2_000
+_MOST_NAMES = 8_000
+_MOST_COMMITS = 300
+_MOST_COMMANDS = 600
+_MOST_TROUBLES = 60
+_MOST_FIXES = 6
+_MOST_TODOS = 200
+_DONE = ("completed", "deleted")
 
 
 @dataclass(slots=True)
 class Command:
-    """A command line as it was given, and how its runs ended, in order."""
+    """A command line as it was given, and how its runs ended."""
 
     line: str
-    passed: list[bool] = field(default_factory=list)
     matters: bool = False
+    ok: bool = True
+    has_failed: bool = False
 
     @property
     def outcome(self) -> str:
         """In words: how it ended, and that it had failed before."""
-        if self.passed[-1]:
-            return "failed, then ok" if False in self.passed else "ok"
+        if self.ok:
+            return "failed, then ok" if self.has_failed else "ok"
         return "failed"
 
 
@@ -117,27 +134,128 @@ def one_line(text: str, longest: int) -> str:
 
 def gather(transcript: Transcript) -> Facts:
     """Read the facts off a session's turns.  Never raises for what the turns hold."""
-    facts = Facts()
-    todos = _Todos()
-    weights: Counter[str] = Counter()
+    gathering = Gathering(transcript.folder)
     for turn in transcript.turns:
+        gathering.take(turn)
+    return gathering.facts()
+
+
+class Gathering:
+    """Facts as they are read off a session, turn by turn.  What it holds is bounded, however long the session.
+
+    `folder` is the session's; it may be set before the first turn that names a file.
+    """
+
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
+        self._facts = Facts()
+        self._todos = _Todos()
+        self._weights: Counter[str] = Counter()
+        self._said = ""
+        self._summary = ""
+
+    def take(self, turn: Turn) -> None:
+        """Reads one turn, in the order of the session, a tool's with its result."""
+        facts = self._facts
         if turn.kind == "prompt":
-            facts.prompts.append(turn.text)
-            facts.decisions.extend(decisions(turn.text))
-            weights.update(dict.fromkeys(analyser.identifiers([turn.text]), 3))
-        elif turn.kind == "answer" and not turn.aside:
-            facts.claude_decisions.extend(
-                one_line(sentence, _LONGEST_SENTENCE)
-                for sentence in _sentences(turn.text)
-                if _CLAUDE_DECIDED.match(sentence)
-            )
-            weights.update(set(analyser.identifiers([turn.text])))
+            facts.prompts.append(shortened(turn.text, _LONGEST_PROMPT))
+            if len(facts.prompts) > _MOST_PROMPTS:
+                # The first say what the session was for, the newest where it stands.
+                del facts.prompts[_FIRST_PROMPTS]
+            self._decide(facts.decisions, decisions(turn.text))
+            self._weigh(dict.fromkeys(analyser.identifiers([turn.text]), 3))
         elif turn.kind == "tool":
-            _tool(facts, todos, weights, turn, transcript.folder)
-    facts.outcome = _outcome(transcript.turns)
-    facts.todos = todos.open()
-    facts.names = _names(weights, facts)
-    return facts
+            self._tool(turn)
+        if turn.aside:
+            return
+        if turn.kind == "answer":
+            decided = (sentence for sentence in _sentences(turn.text) if _CLAUDE_DECIDED.match(sentence))
+            self._decide(facts.claude_decisions, (one_line(sentence, _LONGEST_SENTENCE) for sentence in decided))
+            self._weigh(dict.fromkeys(analyser.identifiers([turn.text]), 1))
+            if len(turn.text) >= _SAYS_SOMETHING or not self._said:
+                self._said, self._summary = shortened(turn.text, _LONGEST_OUTCOME), ""
+        elif turn.kind == "summary":
+            self._summary = shortened(turn.text, _LONGEST_OUTCOME)
+
+    def facts(self) -> Facts:
+        """The facts so far; they change with the next turn."""
+        self._facts.outcome = self._outcome()
+        self._facts.todos = self._todos.open()
+        self._facts.names = _names(self._weights, self._facts)
+        return self._facts
+
+    def _outcome(self) -> str:
+        """The last thing Claude said that says something, and the compaction's own summary where nothing followed it."""
+        if self._said and self._summary:
+            # A summary begins with the request; the outcome is seldom in its first lines.
+            return f"{one_line(self._said, 180)} — {self._summary}"
+        return self._said or self._summary
+
+    def _decide(self, known: list[str], more: Iterable[str]) -> None:
+        known.extend(more)
+        del known[:-_MOST_DECISIONS]
+
+    def _weigh(self, weights: Mapping[str, int]) -> None:
+        self._weights.update(weights)
+        _bound(self._weights, _MOST_NAMES)
+
+    def _tool(self, turn: Turn) -> None:
+        given = turn.arguments
+        if turn.text.startswith(REFUSED):
+            return
+        path = _string(given, "file_path") or _string(given, "notebook_path")
+        if turn.tool in _EDITS and path:
+            if not turn.failed:
+                self._edited(relative(path, self.folder), given)
+        elif turn.tool == "Read" and path:
+            self._facts.read[relative(path, self.folder)] += 1
+            _bound(self._facts.read, _MOST_FILES)
+        elif turn.tool in _SHELLS:
+            self._command(turn, _string(given, "command"))
+        elif turn.tool == "AskUserQuestion":
+            answered = _ANSWERS.search(turn.text)
+            if answered:
+                told = "asked and answered: " + (answered.group(1) or answered.group(2))
+                self._decide(self._facts.decisions, [one_line(told, 400)])
+        elif turn.tool in ("TodoWrite", "TaskCreate", "TaskUpdate"):
+            self._todos.take(turn)
+
+    def _edited(self, name: str, given: Mapping[str, object]) -> None:
+        self._facts.edited[name] += 1
+        _bound(self._facts.edited, _MOST_FILES)
+        for trouble in self._facts.troubles:
+            if not trouble.solved and name not in trouble.fixed_by:
+                trouble.fixed_by = (*trouble.fixed_by, name)[-_MOST_FIXES:]
+        for written in _written(given):
+            self._weigh(dict.fromkeys(_DEFINED.findall(written), 4))
+            self._weigh(dict.fromkeys(analyser.identifiers([written]), 1))
+
+    def _command(self, turn: Turn, line: str) -> None:
+        command = normal_command(line)
+        if not command:
+            return
+        facts = self._facts
+        for match in _COMMIT.finditer(turn.text):
+            facts.commits.append((match["hash"][:10], one_line(match["subject"], 120)))
+        del facts.commits[:-_MOST_COMMITS]
+        matters = bool(_MATTERS.search(command)) and not _LOOKS.match(command)
+        failed = turn.failed or (matters and _FAILURE.search(turn.text) is not None)
+        known = facts.commands.setdefault(command, Command(command, matters=matters))
+        known.ok = not failed
+        known.has_failed = known.has_failed or failed
+        if len(facts.commands) > _MOST_COMMANDS:
+            idle = next((line for line, one in facts.commands.items() if not one.matters), "")
+            del facts.commands[idle or next(iter(facts.commands))]
+        program = _program(command)
+        if failed:
+            signature = error_signature(turn.text)
+            if signature and all(trouble.signature != signature for trouble in facts.troubles):
+                facts.troubles.append(Trouble(signature, command, matters=not _LOOKS.match(command)))
+                del facts.troubles[:-_MOST_TROUBLES]
+        else:
+            for trouble in facts.troubles:
+                if not trouble.solved and _program(trouble.command) == program:
+                    trouble.solved = True
 
 
 def decisions(prompt: str) -> Iterator[str]:
@@ -162,54 +280,6 @@ def relative(path: str, folder: str) -> str:
         if folder and path.startswith(folder.rstrip(joint) + joint):
             return path[len(folder.rstrip(joint)) + 1 :]
     return path
-
-
-def _tool(facts: Facts, todos: _Todos, weights: Counter[str], turn: Turn, folder: str) -> None:
-    given = turn.arguments
-    if turn.text.startswith(REFUSED):
-        return
-    path = _string(given, "file_path") or _string(given, "notebook_path")
-    if turn.tool in _EDITS and path:
-        if not turn.failed:
-            name = relative(path, folder)
-            facts.edited[name] += 1
-            for trouble in facts.troubles:
-                if not trouble.solved and name not in trouble.fixed_by:
-                    trouble.fixed_by = (*trouble.fixed_by, name)
-            for written in _written(given):
-                weights.update(dict.fromkeys(_DEFINED.findall(written), 4))
-                weights.update(set(analyser.identifiers([written])))
-    elif turn.tool == "Read" and path:
-        facts.read[relative(path, folder)] += 1
-    elif turn.tool in _SHELLS:
-        _command(facts, turn, _string(given, "command"))
-    elif turn.tool == "AskUserQuestion":
-        answered = _ANSWERS.search(turn.text)
-        if answered:
-            facts.decisions.append(one_line("asked and answered: " + (answered.group(1) or answered.group(2)), 400))
-    elif turn.tool in ("TodoWrite", "TaskCreate", "TaskUpdate"):
-        todos.take(turn)
-
-
-def _command(facts: Facts, turn: Turn, line: str) -> None:
-    command = normal_command(line)
-    if not command:
-        return
-    for match in _COMMIT.finditer(turn.text):
-        facts.commits.append((match["hash"][:10], one_line(match["subject"], 120)))
-    matters = bool(_MATTERS.search(command)) and not _LOOKS.match(command)
-    failed = turn.failed or (matters and _FAILURE.search(turn.text) is not None)
-    known = facts.commands.setdefault(command, Command(command, matters=matters))
-    known.passed.append(not failed)
-    program = _program(command)
-    if failed:
-        signature = error_signature(turn.text)
-        if signature and all(trouble.signature != signature for trouble in facts.troubles):
-            facts.troubles.append(Trouble(signature, command, matters=not _LOOKS.match(command)))
-    elif not failed:
-        for trouble in facts.troubles:
-            if not trouble.solved and _program(trouble.command) == program:
-                trouble.solved = True
 
 
 def normal_command(line: str) -> str:
@@ -250,37 +320,40 @@ class _Todos:
                 one_line(_string(todo, "content"), 140)
                 for todo in (todos if isinstance(todos, list) else [])
                 if isinstance(todo, dict) and todo.get("status") != "completed"
-            ]
+            ][:_MOST_TODOS]
         elif turn.tool == "TaskCreate":
             number = re.search(r"#(\d+)", turn.text)
             self._tasks[number.group(1) if number else str(len(self._tasks) + 1)] = (
-                _string(given, "subject"),
+                one_line(_string(given, "subject"), 140),
                 "pending",
             )
+            if len(self._tasks) > _MOST_TODOS:
+                done = next((task for task, (_, state) in self._tasks.items() if state in _DONE), "")
+                del self._tasks[done or next(iter(self._tasks))]
         else:
             task = _string(given, "taskId")
             if task in self._tasks and _string(given, "status"):
-                self._tasks[task] = (self._tasks[task][0], _string(given, "status"))
+                self._tasks[task] = (self._tasks[task][0], _string(given, "status")[:20])
 
     def open(self) -> list[str]:
-        waiting = [
-            one_line(subject, 140) for subject, state in self._tasks.values() if state not in ("completed", "deleted")
-        ]
+        waiting = [subject for subject, state in self._tasks.values() if state not in _DONE]
         return [*self._listed, *waiting]
 
 
-def _outcome(turns: Iterable[Turn]) -> str:
-    """The last thing Claude said that says something, and the compaction's own summary where nothing followed it."""
-    said = summary = ""
-    for turn in turns:
-        if turn.aside:
-            continue
-        if turn.kind == "summary":
-            summary = turn.text
-        elif turn.kind == "answer" and (len(turn.text) >= 40 or not said):  # noqa: PLR2004 - "Done."
-            said, summary = turn.text, ""
-    # A summary begins with the request; the outcome is seldom in its first lines.
-    return f"{one_line(said, 180)} — {summary}" if said and summary else said or summary
+def _bound(counts: Counter[str], most: int) -> None:
+    """Drops the least counted half, the oldest first, where there are more than `most`."""
+    if len(counts) > most:
+        places = {name: place for place, name in enumerate(counts)}
+        for name in sorted(counts, key=lambda name: (counts[name], places[name]))[: most // 2]:
+            del counts[name]
+
+
+def shortened(text: str, longest: int) -> str:
+    """The head and the tail of a text that is too long; the tail counts for more."""
+    if len(text) <= longest:
+        return text
+    head = longest // 3
+    return f"{text[:head]}\n…\n{text[-(longest - head - 3) :]}"
 
 
 def _names(weights: Counter[str], facts: Facts) -> list[str]:

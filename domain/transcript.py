@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from domain.tokens import estimate
+
 TurnKind = Literal["prompt", "answer", "tool", "summary", "task"]
 
 LONGEST_LINE = 16 * 1024 * 1024
@@ -54,7 +56,8 @@ class Turn:
     """One thing that was said or done.
 
     `text` is the prompt, the answer, the summary, or a tool's result.  `tool` and `arguments` are
-    set for tool calls.  `aside` marks what a subagent did.
+    set for tool calls.  `aside` marks what a subagent did.  `tokens` is set where the turn was shortened
+    for its length: what all of it cost (`cost` of the whole turn); 0 where nothing was cut.
     """
 
     kind: TurnKind
@@ -64,6 +67,7 @@ class Turn:
     arguments: Mapping[str, object] = field(default_factory=dict)
     failed: bool = False
     aside: bool = False
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,11 @@ def join(main: Transcript, asides: Iterable[Transcript]) -> Transcript:
         turns.extend(aside.turns)
     turns.sort(key=lambda turn: turn.at_us)
     return replace(main, turns=tuple(turns))
+
+
+def cost(turn: Turn) -> int:
+    """The tokens that a turn took of what the model saw: its text, and all that a tool was given."""
+    return turn.tokens or estimate(turn.text) + sum(estimate(value) for value in _texts(turn.arguments))
 
 
 def clean(text: str) -> str:
@@ -284,6 +293,17 @@ def _remembered(turns: Iterable[Turn]) -> Iterator[Turn]:
 def _unframed(text: str) -> str:
     """A compaction's summary without what the client says around it."""
     return text.rpartition(_SUMMARY)[2].partition(_AFTER_SUMMARY)[0].strip()
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _joined(blocks: Iterable[object]) -> str:

@@ -25,9 +25,8 @@ from pathlib import Path
 from domain import text as analyser
 from domain.actors import Actor
 from domain.context import SESSION, ContextRecord
-from domain.digest import PROVENANCE, condense, digest
+from domain.digest import PROVENANCE, account
 from domain.errors import Broken, Conflict, Denied, Unauthenticated, Unavailable
-from domain.facts import gather
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.redaction import Redactor
@@ -267,9 +266,9 @@ class Capture:
         """The finished record of a session: struck, digested, and struck once more."""
         strike = redactor.strike
         clean, counts = strike_transcript(strike, transcript)
-        facts = gather(clean)
-        short = digest(clean, facts=facts)
-        long_form = condense(clean, facts)
+        told_of = account(clean)
+        short = told_of.digest(title=clean.title)
+        long_form = told_of.body()
         texts, again = strike_all(
             strike,
             [short.title, short.outcome, short.text, long_form.person, long_form.rest, *short.files],

@@ -334,14 +334,14 @@ def test_a_failing_record_is_set_aside_after_a_few_tries(place: Any, monkeypatch
     bad, good = place.session().work("bad"), place.session().work("good")
     bad.note()
     good.note()
-    gather = capturing.gather
+    account = capturing.account
 
     def fail_for_bad(transcript: Any) -> Any:
         if "bad service" in transcript.turns[0].text:
             raise RuntimeError("HIDDEN")
-        return gather(transcript)
+        return account(transcript)
 
-    monkeypatch.setattr(capturing, "gather", fail_for_bad)
+    monkeypatch.setattr(capturing, "account", fail_for_bad)
     outcomes = [place.app.capture.drain() for _ in range(capturing.MOST_FAILURES)]
     assert outcomes[0].captured == 1
     assert outcomes[0].waiting == 1
