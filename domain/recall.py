@@ -94,6 +94,7 @@ class Record:
         "person_length",
         "pinned",
         "project",
+        "raw_tokens",
         "record_id",
         "rest_length",
         "session_id",
@@ -123,6 +124,7 @@ class Record:
         terms: str = "",
         person_length: int = 0,
         rest_length: int = 0,
+        raw_tokens: int = 0,
     ) -> None:
         self.record_id = record_id
         self.kind = kind
@@ -142,6 +144,7 @@ class Record:
         self.terms = terms
         self.person_length = person_length
         self.rest_length = rest_length
+        self.raw_tokens = raw_tokens
 
 
 class Statistics:

@@ -16,7 +16,8 @@ import threading
 import time
 
 from domain.recall import FENCE, Place, date, newest, pack
-from hooks import project, shelf, spool
+from domain.tokens import estimate
+from hooks import project, shelf, spool, telling
 from hooks.event import Event, Settings
 from hooks.files import log_trouble, now_us, take_trouble
 
@@ -103,6 +104,7 @@ def _seen(event: Event, settings: Settings, project_id: str, client: str) -> she
         # What was told before is gone from the conversation, or shortened.
         seen.stamps.clear()
         seen.told.clear()
+        seen.figures = telling.Figures({})
     seen.project, seen.folder, seen.client = project_id, event.folder, client
     seen.transcript_path = event.transcript_path
     # Its next prompt is told what comes in after this moment.
@@ -127,8 +129,9 @@ def _new(
         and not seen.has(record.record_id, record.updated_us)
     ]
     source = event.source if event.source in _LINES else "startup"
-    block, _ = pack(
-        newest(told, here, found.now_us or now_us()),
+    at_us = now_us()
+    block, packed = pack(
+        newest(told, here, found.now_us or at_us),
         here,
         settings.block_characters,
         name=place.name,
@@ -137,6 +140,7 @@ def _new(
     )
     # Told at the start is one of a dozen; a prompt about it is worth a line of its own, once.
     seen.add(found.records, ())
+    seen.figures.add(packed, estimate(block), ahead_us=found.now_us - at_us if found.now_us else 0)
     if block and source in ("startup", "clear"):
         shelf.put_on_shelf(settings.home, place.project_id, block)
     return block

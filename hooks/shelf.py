@@ -9,6 +9,7 @@ import os
 
 from hooks.event import is_session_id, is_transcript_path
 from hooks.files import now_us, number_of, read_object, remove, text_of, write_object
+from hooks.telling import Figures
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ class Seen:
     """What a session was given, and where it is.
 
     `stamps` are the records that were there when it was last told something, each with its time
-    stamp; `told` those that a prompt of it was told of.
+    stamp; `told` those that a prompt of it was told of; `figures` count what it was told.
     """
 
     __slots__ = (
         "client",
         "compacted",
+        "figures",
         "folder",
         "project",
         "prompted",
@@ -52,6 +54,8 @@ class Seen:
         )
         told = said.get("told")
         self.told: dict[str, None] = dict.fromkeys(map(str, told)) if isinstance(told, list) else {}
+        figures = said.get("figures")
+        self.figures = Figures(figures if isinstance(figures, dict) else {})
         self.project = text_of(said, "project")
         self.folder = text_of(said, "folder")
         self.client = text_of(said, "client")
@@ -109,6 +113,7 @@ def write_seen(home: str, session_id: str, seen: Seen) -> None:
             "at_us": now_us(),
             "client": seen.client,
             "compacted": seen.compacted,
+            "figures": seen.figures.flat(),
             "folder": seen.folder,
             "project": seen.project,
             "prompted": seen.prompted,

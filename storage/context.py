@@ -81,7 +81,7 @@ _STRUCK = frozenset(
 )
 _LISTED = (
     "record_id", "kind", "title", "outcome", "digest", "updated_us", "machine_name", "owner_id", "owner_name", "project",
-    "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length",
+    "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length", "raw_tokens",
 )  # fmt: skip
 
 # What a question answers with is a line; of the digest no more than tells near-duplicates apart comes over the wire.

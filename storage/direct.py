@@ -37,6 +37,7 @@ _COLUMNS = (
     "session_id",
     "pinned",
     "files",
+    "raw_tokens",
 )
 _KIND, _TITLE, _UPDATED = (_COLUMNS.index(name) for name in ("kind", "title", "updated_us"))
 _HERE, _GONE = "#here", "#forgotten"  # no record is of these kinds
@@ -175,7 +176,7 @@ def _from_server(
 
 def _like_a_record(kind: str, **columns: str) -> str:
     """The beginning of a statement that gives rows of a record's shape."""
-    said = {"kind": f"'{kind}'", "updated_us": "0", "pinned": "0", **columns}
+    said = {"kind": f"'{kind}'", "updated_us": "0", "pinned": "0", "raw_tokens": "0", **columns}
     return "SELECT " + ", ".join(said.get(name, "''") for name in _COLUMNS)
 
 
@@ -211,6 +212,7 @@ def _record(row: tuple[object, ...]) -> Record:
         session_id=str(said["session_id"]),
         files=_list(said["files"]),
         pinned=bool(said["pinned"]),
+        raw_tokens=_whole(said["raw_tokens"]),
     )
 
 

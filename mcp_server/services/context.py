@@ -30,7 +30,7 @@ from domain.redaction import Redactor
 from domain.tokens import estimate
 from hooks import shelf, spool
 from hooks.event import is_session_id
-from hooks.files import log_trouble
+from hooks.files import log_trouble, now_us
 from hooks.project import Project, client_of, identify
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction, struck
@@ -317,6 +317,7 @@ class Context:
         seen.compacted = False
         block, told = pack(newest(fresh, place, self._work.clock()), place, BLOCK_CHARACTERS, name=project.name)
         seen.add(fresh, told)
+        seen.figures.add(told, estimate(block), ahead_us=self._work.clock() - now_us())
         return block
 
     def _recalled(self, session_id: str, seen: shelf.Seen, prompt: str, place: Place, until: float) -> str:
@@ -349,6 +350,7 @@ class Context:
         ranked = rank(tokens, fresh, statistics, place, self._work.clock())
         block, told = titles(ranked, place, PROMPT_CHARACTERS)
         seen.add((), told)
+        seen.figures.add(told, estimate(block), ahead_us=self._work.clock() - now_us())
         return block
 
     def _owner_id(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOOKS_MAY = {"domain.recall", "storage.direct"}
+HOOKS_MAY = {"domain.recall", "domain.tokens", "storage.direct"}
 # Parts of a server's address, and how one is dialled; the errors only where a person wrote an address.
 LEANS_ON = {
     "storage/direct.py": {"domain.recall", "storage.address", "storage.dial"},
@@ -57,7 +57,15 @@ def test_a_hook_imports_the_standard_library_the_ranking_and_the_reader_alone(fi
 
 
 @pytest.mark.parametrize(
-    "name", ["domain/recall.py", "storage/direct.py", "storage/address.py", "storage/dial.py", "domain/errors.py"]
+    "name",
+    [
+        "domain/recall.py",
+        "domain/tokens.py",
+        "storage/direct.py",
+        "storage/address.py",
+        "storage/dial.py",
+        "domain/errors.py",
+    ],
 )
 def test_what_a_hook_imports_leans_on_the_standard_library_and_the_driver_alone(name: str) -> None:
     names = imported(ROOT / name)
