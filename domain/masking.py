@@ -102,6 +102,61 @@ class _Automaton:
                     yield (*whose, start, start + length)
 
 
+class _Layer:
+    """Values that were built into one pair of automata.  Their owners are numbers that the matcher gives."""
+
+    def __init__(self) -> None:
+        self._short: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
+        self._dense = _Automaton()
+        self._letters = _Automaton()
+
+    def add(self, owner: int, value: bytes) -> None:
+        for part in _parts(value):
+            self._dense.add(owner, encodings.spellings(part))
+            self._letters.add(owner, encodings.letter_spellings(part))
+
+    def add_short(self, owner: int, value: bytes, beside: tuple[bytes, ...]) -> None:
+        self._short.setdefault(value, []).append((owner, beside))
+
+    def close(self) -> None:
+        self._dense.close()
+        self._letters.close()
+        self._short_search = ahocorasick_rs.BytesAhoCorasick(list(self._short)) if self._short else None
+        self._short_values = list(self._short)
+
+    def look(self, folded: View, bare: View, found: set[tuple[int, int, int]]) -> None:
+        for owner, spelling, start, end in self._dense.hits(folded):
+            # The neighbours hold the value's last bits only if they are base64 themselves.
+            left = start - 1 if spelling.left and _is_base64(folded.data, start - 1) else start
+            right = end + 1 if spelling.right and _is_base64(folded.data, end) else end
+            while right < end + 3 and folded.data[right : right + 1] == b"=":
+                right += 1
+            found.add((*folded.span(left, right), owner))
+        for owner, spelling, start, end in self._letters.hits(bare):
+            left = max(0, start - 1) if spelling.left else start
+            right = min(len(bare.data), end + 1) if spelling.right else end
+            at, to = bare.span(left, right)
+            # Two neighbouring words are not one run: a neighbour that does not touch stays.
+            inner_at, inner_to = bare.span(start, end)
+            if inner_at - at > 4:  # noqa: PLR2004
+                at = inner_at
+            if to - inner_to > 4:  # noqa: PLR2004
+                to = inner_to
+            found.add((at, to, owner))
+
+    def short_hits(self, data: bytes) -> Iterator[tuple[int, int, int]]:
+        if self._short_search is None:
+            return
+        for number, start, end in self._short_search.find_matches_as_indexes(data, overlapping=True):
+            if data[max(0, start - 1) : start].isalnum() or data[end : end + 1].isalnum():
+                continue
+            near = data[max(0, start - _BESIDE) : start].lower(), data[end : end + _BESIDE].lower()
+            for owner, names in self._short[self._short_values[number]]:
+                if any(name in side for name in names for side in near):
+                    yield start, end, owner
+                    break
+
+
 class Matcher:
     """The values to be found.  Built once for many texts; holds them in memory and never shows them.
 
@@ -113,20 +168,12 @@ class Matcher:
     def __init__(self, values: Iterable[Known]) -> None:
         self._labels: list[str] = []
         self._sizes: list[int] = []
-        self._short: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
-        self._dense = _Automaton()
-        self._letters = _Automaton()
-        self._look_escaped: set[bytes] = set()
+        self._seen: set[bytes] = set()
+        self._look_escaped: frozenset[bytes] = frozenset()
+        self._added: list[Known] = []
         self.longest = 0
-        seen: set[bytes] = set()
-        for label, value, *rest in values:
-            value = bytes(value)  # noqa: PLW2901
-            beside = tuple(name.encode().lower() for name in (rest[0] if rest else ()) if name)
-            self._add(label, value, beside, seen)
-        self._dense.close()
-        self._letters.close()
-        self._short_search = ahocorasick_rs.BytesAhoCorasick(list(self._short)) if self._short else None
-        self._short_values = list(self._short)
+        self._layers = [self._layer(values)]
+        self._first = len(self._labels)
 
     def __repr__(self) -> str:
         return f"Matcher({len(self._labels)} values)"
@@ -137,25 +184,51 @@ class Matcher:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def _add(self, label: str, value: bytes, beside: tuple[bytes, ...], seen: set[bytes]) -> None:
+    @property
+    def added(self) -> int:
+        """How many values `with_values` has added to those that the first was built of."""
+        return len(self._added)
+
+    def with_values(self, values: Iterable[Known]) -> Matcher:
+        """A matcher that finds these values too, made in the time that building what was added takes.
+
+        Finding takes one pass more; whoever has added much builds one anew.
+        """
+        other = Matcher(())
+        other._continue(self._layers[0], self, [*self._added, *values])  # its own class
+        return other
+
+    def _continue(self, layer: _Layer, before: Matcher, added: list[Known]) -> None:
+        first = before._first  # its own class
+        self._labels, self._sizes = before._labels[:first], before._sizes[:first]
+        self._look_escaped, self.longest = before._look_escaped, before.longest
+        self._first, self._added = first, added
+        self._layers = [layer, self._layer(added)]
+
+    def _layer(self, values: Iterable[Known]) -> _Layer:
+        layer = _Layer()
+        for label, value, *rest in values:
+            self._add(layer, label, bytes(value).strip(), rest[0] if rest else ())
+        layer.close()
+        return layer
+
+    def _add(self, layer: _Layer, label: str, value: bytes, beside: tuple[str, ...]) -> None:
         owner = len(self._labels)
-        stripped = value.strip()
-        if len(stripped.decode("utf-8", "replace")) < SHORTEST:
-            if len(stripped) >= _SHORTEST_OF_ALL and beside:
+        names = tuple(name.encode().lower() for name in beside if name)
+        if len(value.decode("utf-8", "replace")) < SHORTEST:
+            if len(value) >= _SHORTEST_OF_ALL and names:
                 self._labels.append(label)
-                self._sizes.append(len(stripped))
-                self._short.setdefault(stripped, []).append((owner, beside))
+                self._sizes.append(len(value))
+                layer.add_short(owner, value, names)
             return
-        if stripped in seen:
+        if value in self._seen:
             return
-        seen.add(stripped)
+        self._seen.add(value)
         self._labels.append(label)
-        self._sizes.append(len(stripped))
+        self._sizes.append(len(value))
         self.longest = max(self.longest, len(value))
-        self._look_escaped |= encodings.looks_escaped(stripped)
-        for part in _parts(stripped):
-            self._dense.add(owner, encodings.spellings(part))
-            self._letters.add(owner, encodings.letter_spellings(part))
+        self._look_escaped |= encodings.looks_escaped(value)
+        layer.add(owner, value)
 
     def find(self, text: str) -> list[Span]:
         """Where the values stand in a text: disjoint, in order, each over the whole run that carries the value."""
@@ -171,45 +244,14 @@ class Matcher:
         """The same in bytes; places are byte offsets."""
         if not self._labels:
             return []
-        root = View(data)
-        found: set[tuple[int, int, int]] = set(self._short_hits(data))
-        for view in _views(root, frozenset(self._look_escaped)):
-            self._look(view, found)
+        found: set[tuple[int, int, int]] = set()
+        for layer in self._layers:
+            found.update(layer.short_hits(data))
+        for view in _views(View(data), self._look_escaped):
+            folded, bare = encodings.dense_view(view), encodings.letters_view(view)
+            for layer in self._layers:
+                layer.look(folded, bare, found)
         return self._merged(found)
-
-    def _look(self, view: View, found: set[tuple[int, int, int]]) -> None:
-        folded = encodings.dense_view(view)
-        for owner, spelling, start, end in self._dense.hits(folded):
-            # The neighbours hold the value's last bits only if they are base64 themselves.
-            left = start - 1 if spelling.left and _is_base64(folded.data, start - 1) else start
-            right = end + 1 if spelling.right and _is_base64(folded.data, end) else end
-            while right < end + 3 and folded.data[right : right + 1] == b"=":
-                right += 1
-            found.add((*folded.span(left, right), owner))
-        bare = encodings.letters_view(view)
-        for owner, spelling, start, end in self._letters.hits(bare):
-            left = max(0, start - 1) if spelling.left else start
-            right = min(len(bare.data), end + 1) if spelling.right else end
-            at, to = bare.span(left, right)
-            # Two neighbouring words are not one run: a neighbour that does not touch stays.
-            inner_at, inner_to = bare.span(start, end)
-            if inner_at - at > 4:  # noqa: PLR2004
-                at = inner_at
-            if to - inner_to > 4:  # noqa: PLR2004
-                to = inner_to
-            found.add((at, to, owner))
-
-    def _short_hits(self, data: bytes) -> Iterator[tuple[int, int, int]]:
-        if self._short_search is None:
-            return
-        for number, start, end in self._short_search.find_matches_as_indexes(data, overlapping=True):
-            if data[max(0, start - 1) : start].isalnum() or data[end : end + 1].isalnum():
-                continue
-            near = data[max(0, start - _BESIDE) : start].lower(), data[end : end + _BESIDE].lower()
-            for owner, names in self._short[self._short_values[number]]:
-                if any(name in side for name in names for side in near):
-                    yield start, end, owner
-                    break
 
     def _merged(self, found: set[tuple[int, int, int]]) -> list[Span]:
         """Overlapping hits become one span, named for the longest value in it."""

@@ -49,7 +49,7 @@ def find(text: str, *, engine: bool = True) -> Iterator[Found]:
             at, to = match.span(0 if rule.whole else group)
             yield at, to, rule.name
     if engine:
-        yield from _engine(text)
+        yield from by_engine(text)
 
 
 @cache
@@ -90,7 +90,7 @@ _HUSH = re.compile(r"(?i)(leaks):(allow)")
 _HUSHED = str.maketrans({"\0": " "})
 
 
-def _engine(text: str) -> Iterator[Found]:
+def by_engine(text: str) -> Iterator[Found]:
     """What the engine recognises: each secret that it names, wherever the text holds it."""
     seen = _HUSH.sub(r"\1 \2", text.translate(_HUSHED)) if "\0" in text or "eaks:" in text else text
     secrets: dict[str, str] = {}

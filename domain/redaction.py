@@ -54,6 +54,11 @@ class Redactor:
         self._matcher = matcher
         self._engine = engine
 
+    @property
+    def matcher(self) -> Matcher | None:
+        """The vault's values; None where no vault is at hand."""
+        return self._matcher
+
     def strike(self, text: str, *, extra: Matcher | None = None) -> Struck:
         """The text with every secret replaced, and the counts by rule.
 

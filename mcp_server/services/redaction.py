@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from domain.actors import Actor
-from domain.credentials import live_reference
+from domain.audit import BulkTicket
+from domain.credentials import SealedField, live_reference
 from domain.masking import Matcher
 from domain.plain import Plain
 from domain.redaction import Redactor, Struck
@@ -21,15 +22,20 @@ from mcp_server.keyring import Keyring
 from mcp_server.work import Words, Work
 
 Extra = Iterable[tuple[str, Plain]]
+Which = tuple[str, str, int, str, str]
+"""One sealed field as the matcher knows it: credential, field, version, reference, user name."""
 _KEPT_TEXTS = 64
+_FEW = 64
+"""So many values, or an eighth of those that are known, may be added before the matcher is built anew."""
 
 
 class Held:
     """A redactor, and the mark of the vault's values at which it was loaded; None for one that was not."""
 
-    def __init__(self, redactor: Redactor, mark: int | None) -> None:
+    def __init__(self, redactor: Redactor, mark: int | None, known: frozenset[Which] = frozenset()) -> None:
         self.redactor = redactor
         self.mark = mark
+        self.known = known
         self._struck: OrderedDict[bytes, str] = OrderedDict()
 
     def struck(self, text: str) -> str:
@@ -109,17 +115,30 @@ class Redaction:
         if is_empty:
             return Held(Redactor(None), mark)
         ticket, fields, mark = self._work.load_values(self._machine)
-        values: list[tuple[str, bytes, tuple[str, ...]]] = []
+        known = frozenset(map(_which, fields))
+        # The matcher of a large vault takes a second to build; a value that was added takes a hundredth.
+        before, held = self._held.redactor.matcher, self._held.known
+        if before is not None and held <= known:
+            fresh = [sealed for sealed in fields if _which(sealed) not in held]
+            if before.added + len(fresh) <= max(_FEW, len(before) // 8):
+                return Held(Redactor(before.with_values(self._opened(ticket, fresh))), mark, known)
+        return Held(Redactor(Matcher(self._opened(ticket, fields))), mark, known)
+
+    def _opened(
+        self, ticket: BulkTicket, fields: Iterable[SealedField]
+    ) -> Iterator[tuple[str, bytes, tuple[str, ...]]]:
         for sealed, value in self._keyring.unseal_for_matcher(ticket, fields):
             beside = (sealed.username,) if sealed.username else ()
-            label = live_reference(sealed.reference, sealed.field)
-            values.append((label, value.expose_bytes(), beside))
-        return Held(Redactor(Matcher(values)), mark)
+            yield live_reference(sealed.reference, sealed.field), value.expose_bytes(), beside
 
     def forget(self) -> None:
         """Drops the matcher: the values leave this process's memory as far as Python allows."""
         with suppress(RuntimeError), self._lock:
             self._held = Held(Redactor(None), None)
+
+
+def _which(sealed: SealedField) -> Which:
+    return sealed.credential_id, sealed.field, sealed.version, sealed.reference, sealed.username
 
 
 class Purpose:

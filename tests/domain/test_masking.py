@@ -218,3 +218,24 @@ def test_no_text_confuses_the_search(hostile: str) -> None:
     text = hostile + "\n" + value + "\n" + hostile
     (span,) = Matcher([(LABEL, value.encode())]).find(text)
     assert text[span.start : span.end].strip("\0") == value
+
+
+def test_values_added_later_are_found_like_those_it_was_built_of() -> None:
+    values = [(f"v{number}", f'Value {number}: k9!Qz&7"x'.encode()) for number in range(6)]
+    text = "\n".join(form.decode() for _, value in values for name, form in forms(value).items() if name not in NEVER)
+    whole = Matcher([*values, ("short", b"4711", ("fwadmin",))])
+    grown = Matcher(values[:3]).with_values(values[3:4]).with_values([*values[4:], ("short", b"4711", ("fwadmin",))])
+    assert grown.added == 4
+    assert len(grown) == len(whole)
+    for each in (text, "fwadmin 4711", "nothing of it"):
+        assert grown.find(each) == whole.find(each)
+    assert whole.find(text)
+
+
+def test_a_matcher_that_others_were_made_from_stays_as_it_is() -> None:
+    first = Matcher([("one", b"the first value, 1")])
+    first.with_values([("two", b"the second value, 2")])
+    assert first.find("the second value, 2") == []
+    assert first.added == 0
+    added = Matcher(()).with_values([("two", b"the second value, 2")])
+    assert [span.label for span in added.find("the second value, 2")] == ["two"]
