@@ -15,6 +15,7 @@ KINDS = (SESSION, MEMORY, *NOTE_KINDS)
 LONGEST_TITLE = 200
 LONGEST_TEXT = 20_000
 LONGEST_TAG = 40
+LONGEST_FILTER = 300
 MOST_TAGS = 20
 
 
@@ -67,12 +68,14 @@ class ContextRecord:
 class Wanted:
     """Which records are asked for.  Empty fields and zeros leave a thing open; all that are set must hold.
 
-    `project` (an id) and `client` together mean records of either, as a place has them.  `machine`
-    and `person` are names or ids, `file` a path or the end of one, `tag` one tag, `since_us` and
-    `until_us` bound the time of the last change.  `owner_id` leaves other persons' records out.
+    `project` (an id) and `client` together mean records of either, as a place has them;
+    `project_name` is what the project's folder or remote is called.  `machine` and `person` are
+    names or ids, `file` a path or the end of one, `tag` one tag, `since_us` and `until_us` bound the
+    time of the last change.  `owner_id` leaves other persons' records out.
     """
 
     project: str = ""
+    project_name: str = ""
     client: str = ""
     kind: str = ""
     machine: str = ""
@@ -89,8 +92,46 @@ EVERYTHING = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
+class Filters:
+    """What a question is narrowed to, in the words of whoever asks; empty leaves a thing open.
+
+    `project` is a name or an id, `person` a name; "." and "me" are those of whoever asks, as "." is
+    for `machine` and `branch`.  `when`, `since` and `until` are times as `domain.moments` reads them.
+    """
+
+    project: str = ""
+    client: str = ""
+    kind: str = ""
+    machine: str = ""
+    person: str = ""
+    branch: str = ""
+    file: str = ""
+    tag: str = ""
+    when: str = ""
+    since: str = ""
+    until: str = ""
+
+    def check(self) -> None:
+        """Raises Invalid, naming every filter that cannot be one."""
+        wrong = {
+            name: f"at most {LONGEST_FILTER} characters of text"
+            for name in self.__dataclass_fields__
+            if len(getattr(self, name)) > LONGEST_FILTER or "\0" in getattr(self, name)
+        }
+        if self.kind and self.kind not in KINDS:
+            wrong["kind"] = f"one of {', '.join(KINDS)}"
+        if self.when and (self.since or self.until):
+            wrong["when"] = "alone, without since and until"
+        if wrong:
+            raise Invalid("the memory cannot be asked like this", fields=wrong)
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A record that answers a question: what a list shows of it.  `line` is the whole of it in one line."""
+    """A record that answers a question: what a list shows of it.  `line` is the whole of it in one line.
+
+    `told` says that this session was given it already.
+    """
 
     record_id: str
     kind: str
@@ -100,10 +141,12 @@ class Hit:
     machine_name: str
     owner_name: str
     project: str
+    project_name: str
     client: str
     branch: str
     score: float
     line: str
+    told: bool = False
 
 
 def check_note(kind: str, title: str, text: str, tags: tuple[str, ...]) -> None:

@@ -94,6 +94,7 @@ class Record:
         "person_length",
         "pinned",
         "project",
+        "project_name",
         "raw_tokens",
         "record_id",
         "rest_length",
@@ -116,6 +117,7 @@ class Record:
         owner_id: str = "",
         owner_name: str = "",
         project: str = "",
+        project_name: str = "",
         client: str = "",
         branch: str = "",
         session_id: str = "",
@@ -136,6 +138,7 @@ class Record:
         self.owner_id = owner_id
         self.owner_name = owner_name
         self.project = project
+        self.project_name = project_name
         self.client = client
         self.branch = branch
         self.session_id = session_id
@@ -392,13 +395,15 @@ def _decay(record: Record, now_us: int) -> float:
 
 
 def index_line(record: Record, place: Place) -> str:
-    """A record on one line: when, where, id, title, outcome; of another person's record no outcome."""
+    """A record on one line: when, where, of which other project, id, title, outcome; of another person's no outcome."""
     foreign = _is_foreign(record, place)
     kind = "" if record.kind == "session" else f"[{record.kind}] "
     whose = f" ({_plain(record.owner_name, 40)})" if foreign and record.owner_name else ""
     machine = f" {_plain(record.machine_name, 30)}" if record.machine_name else ""
+    elsewhere = record.project != place.project and record.project_name
+    project = f" in {_plain(record.project_name, 40)}" if elsewhere else ""
     outcome = "" if foreign or not record.outcome else f" — {_plain(record.outcome, 90)}"
-    return f"- {date(record.updated_us)}{machine}{whose} {record.record_id} {kind}{_plain(record.title, 100)}{outcome}"
+    return f"- {date(record.updated_us)}{machine}{whose}{project} {record.record_id} {kind}{_plain(record.title, 100)}{outcome}"
 
 
 def _whole(record: Record, place: Place) -> str:

@@ -31,7 +31,7 @@ class Seen:
     """What a session was given, and where it is.
 
     `stamps` are the records that were there when it was last told something, each with its time
-    stamp; `told` those that a prompt of it was told of; `figures` count what it was told.
+    stamp; `told` those that a prompt or a recall of it told; `figures` count what it was told.
     """
 
     __slots__ = (

@@ -81,7 +81,8 @@ _STRUCK = frozenset(
 )
 _LISTED = (
     "record_id", "kind", "title", "outcome", "digest", "updated_us", "machine_name", "owner_id", "owner_name", "project",
-    "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length", "raw_tokens",
+    "project_name", "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length",
+    "raw_tokens",
 )  # fmt: skip
 
 # What a question answers with is a line; of the digest no more than tells near-duplicates apart comes over the wire.
@@ -331,7 +332,12 @@ class Context:
         ]
         if places:
             held.append(or_(*places))
-        exact = ((rows.kind, wanted.kind), (rows.branch, wanted.branch), (rows.owner_id, wanted.owner_id))
+        exact = (
+            (rows.kind, wanted.kind),
+            (rows.branch, wanted.branch),
+            (rows.owner_id, wanted.owner_id),
+            (rows.project_name, wanted.project_name),
+        )
         held.extend(column == value for column, value in exact if value)
         if wanted.machine:
             held.append(or_(rows.machine_id == wanted.machine, rows.machine_name == wanted.machine))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain.context import KINDS
+from domain.context import KINDS, Filters
+from domain.errors import Invalid
+from domain.moments import FORMS
 from mcp_server.answers import iso
 from mcp_server.cli import ask, person, presence, show
 
@@ -23,17 +25,31 @@ RecordId = Annotated[str, typer.Argument(metavar="ID", help="cx_..., as `recall`
 def recall(
     query: Annotated[str, typer.Argument(help="Words to look for; without them, the newest.")] = "",
     *,
+    when: Annotated[str, typer.Option("--when", help="Only of this time: " + FORMS + ".")] = "",
+    since: Annotated[str, typer.Option("--since", help="Only since this time.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Only until this time, which is in it.")] = "",
     here: Annotated[bool, typer.Option("--here", help="Only of the present folder's project.")] = False,
+    project: Annotated[str, typer.Option("--project", help="Only of the project of this name or id.")] = "",
     client: Annotated[str, typer.Option("--client", help="Only of this client.")] = "",
     kind: Annotated[str, typer.Option("--kind", help="One of: " + ", ".join(KINDS) + ".")] = "",
+    of: Annotated[str, typer.Option("--person", help="Only of this person; `me` is you.")] = "",
+    machine: Annotated[str, typer.Option("--machine", help="Only of this machine; `.` is this one.")] = "",
+    branch: Annotated[str, typer.Option("--branch", help="Only of this branch; `.` is the present one.")] = "",
+    file: Annotated[str, typer.Option("--file", help="Only where this file was changed: a path, or its end.")] = "",
+    tag: Annotated[str, typer.Option("--tag", help="Only with this tag.")] = "",
     limit: Annotated[int, typer.Option("--limit", help="How many at most, 1 to 20.")] = 10,
     json: show.Json = False,
 ) -> None:
-    """Look up earlier work, best first."""
+    """Look up earlier work, best first; a time in the question itself ("... last week?") counts as --when."""
+    if here and project:
+        raise Invalid("name a project, or say --here", fields={"--project": "not with --here"})
+    filters = Filters(
+        project="." if here else project, client=client, kind=kind, machine=machine, person=of,
+        branch=branch, file=file, tag=tag, when=when, since=since, until=until,
+    )  # fmt: skip
     with person.logged_in() as (vault, actor):
-        hits = vault.context.recall(
-            actor, query, cwd=str(Path.cwd()), project="." if here else "", client=client, kind=kind, limit=limit
-        )
+        found = vault.context.recall(actor, query, filters, cwd=str(Path.cwd()), limit=limit)
+    hits = found.hits
     if json:
         items = [
             {
@@ -45,19 +61,21 @@ def recall(
                 "machine": hit.machine_name,
                 "person": hit.owner_name,
                 "project": hit.project,
+                "project_name": hit.project_name,
                 "client": hit.client,
                 "branch": hit.branch,
                 "score": round(hit.score, 4),
             }
             for hit in hits
         ]
-        show.as_json({"items": items})
+        show.as_json({"items": items, "asked": found.scope})
         return
     show.table(
         ("record", "when", "kind", "project", "title", "outcome"),
-        ((h.record_id, show.moment(h.updated_us), h.kind, h.project, h.title, h.outcome) for h in hits),
+        ((h.record_id, show.moment(h.updated_us), h.kind, h.project_name, h.title, h.outcome) for h in hits),
         empty="nothing is remembered of that",
     )
+    show.note(f"asked: {found.scope}")
 
 
 @app.command("show")

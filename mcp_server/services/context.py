@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from domain import text as analyser
 from domain.actors import Actor, Subject
-from domain.context import KINDS, ContextRecord, Hit, Wanted, check_note
+from domain.context import ContextRecord, Filters, Wanted, check_note
+from domain.credentials import slug
 from domain.errors import Invalid, NotFound, Unavailable
 from domain.ids import is_id, new_id
 from domain.recall import (
     BLOCK_CHARACTERS,
     Place,
-    Ranked,
     Record,
     Statistics,
     newest,
@@ -25,7 +25,6 @@ from domain.recall import (
     term_counts,
     titles,
 )
-from domain.recall import index_line as line_of
 from domain.redaction import Redactor
 from domain.tokens import estimate
 from hooks import shelf, spool
@@ -33,6 +32,7 @@ from hooks.event import is_session_id
 from hooks.files import log_trouble, now_us
 from hooks.project import Project, client_of, identify
 from mcp_server.config import Settings
+from mcp_server.services.recall import COMMON, LONGEST_QUESTION, NO_FILTERS, Recall, Recalled, owner_of
 from mcp_server.services.redaction import Redaction, struck
 from mcp_server.work import Work
 
@@ -46,9 +46,6 @@ RECALL_S = 0.25
 TRIES = 3
 PROMPT_CHARACTERS = 600
 SHORTEST_PROMPT = 20
-LONGEST_QUESTION = 4_000
-MOST_HITS = 20
-COMMON = frozenset(analyser.index_token(analyser.stem(word)) for word in analyser.COMMON_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +81,7 @@ class Context:
         self._work = work
         self._redaction = redaction
         self._drain = drain
+        self._recall = Recall(settings, work)
         self._looking: threading.Thread | None = None
 
     def prompt(
@@ -127,50 +125,10 @@ class Context:
         return "\n\n".join(part for part in parts if part)
 
     def recall(
-        self,
-        actor: Actor,
-        query: str,
-        *,
-        cwd: str = "",
-        project: str = "",
-        client: str = "",
-        kind: str = "",
-        limit: int = 5,
-    ) -> tuple[Hit, ...]:
-        """Records that answer a question, best first; the newest of the place for an empty one.
-
-        `project` is a project's id, or "." for that of `cwd`; with it or `client`, only records of
-        these; without, the place of `cwd` counts for more.  Raises Invalid.
-        """
-        if kind and kind not in KINDS:
-            raise Invalid("there is no such kind of record", fields={"kind": f"one of {', '.join(KINDS)}"})
-        if not 1 <= limit <= MOST_HITS:
-            raise Invalid("that is no number of records", fields={"limit": f"1 to {MOST_HITS}"})
-        here = identify(cwd, self._settings.machine_id) if cwd else None
-        wanted = (here.project_id if here else "") if project == "." else project
-        bound = client or (client_of(self._home, cwd, actor.session_id) if cwd else "")
-        place = Place(
-            project=here.project_id if here else wanted,
-            client=bound,
-            branch=here.branch if here else "",
-            owner_id=owner_of(actor),
-        )
-        tokens = analyser.index_tokens(query[:LONGEST_QUESTION])
-        ranked: list[Ranked]
-        with self._work.reading(actor) as unit:
-            if tokens:
-                records, statistics = unit.context.search(
-                    tokens, COMMON, Wanted(project=wanted, client=client, kind=kind)
-                )
-                ranked = rank(tokens, records, statistics, place, self._work.clock(), gated=False)[:limit]
-            else:
-                records = unit.context.newest(
-                    Wanted(project=wanted or place.project, client=client, kind=kind), limit=limit
-                )
-                ranked = newest(records, place, self._work.clock())[:limit]
-        with self._work.audited(actor, "context.recall", Subject("context"), hits=len(ranked)):
-            pass
-        return tuple(_hit(entry, place) for entry in ranked)
+        self, actor: Actor, query: str, filters: Filters = NO_FILTERS, *, cwd: str = "", limit: int = 5
+    ) -> Recalled:
+        """Records that answer a question, as `Recall.ask` finds them.  Raises Invalid."""
+        return self._recall.ask(actor, query, filters, cwd=cwd, limit=limit)
 
     def get(self, actor: Actor, record_id: str) -> ContextRecord:
         """One record whole.  Raises NotFound."""
@@ -199,7 +157,7 @@ class Context:
         """Keep a decision, fact, todo or warning.  Secrets in it are struck.  Raises Invalid."""
         check_note(kind, title, text, tuple(tags))
         here = identify(cwd, self._settings.machine_id) if cwd else Project("", "", "")
-        bound = client or (client_of(self._home, cwd, actor.session_id) if cwd else "")
+        bound = slug(client) if client.strip() else client_of(self._home, cwd, actor.session_id) if cwd else ""
         for _ in range(TRIES):
             redactor = self._redaction.current()
             held = self._redaction.held()
@@ -367,26 +325,3 @@ def is_worth_a_recall(prompt: str) -> bool:
     """Whether a prompt is one that a person typed, and says enough to look for."""
     said = prompt.strip()
     return len(said) >= SHORTEST_PROMPT and not said.startswith(("/", "<"))
-
-
-def owner_of(actor: Actor) -> str:
-    """The person for whom an actor acts."""
-    return actor.id if actor.kind == "person" else actor.owner_id
-
-
-def _hit(entry: Ranked, place: Place) -> Hit:
-    record = entry.record
-    return Hit(
-        record_id=record.record_id,
-        kind=record.kind,
-        title=record.title,
-        outcome=record.outcome,
-        updated_us=record.updated_us,
-        machine_name=record.machine_name,
-        owner_name=record.owner_name,
-        project=record.project,
-        client=record.client,
-        branch=record.branch,
-        score=round(entry.score, 3),
-        line=line_of(record, place),
-    )

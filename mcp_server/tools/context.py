@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mcp.server.mcpserver.tools import Tool
 
-from domain.context import KINDS, NOTE_KINDS, ContextRecord
+from domain.context import KINDS, NOTE_KINDS, ContextRecord, Filters
 from domain.errors import Invalid
 from domain.recall import FENCE, harmless
 from mcp_server.answers import iso
@@ -35,9 +35,15 @@ def offer(door: Door) -> list[Tool]:
     @box.tool("Recall earlier work", always=True, reads=True, as_text=True)
     def context_recall(
         query: Annotated[str, about("words, names, files, errors; empty: the newest")] = "",
-        kind: Annotated[str, one_of(KINDS)] = "",
+        when: Annotated[str, about("last week, 3 days ago, since monday, 2026-11-20..2026-11-24")] = "",
+        project: Annotated[str, about("name; . is this one; empty: all")] = "",
         client: str = "",
-        this_project: Annotated[bool, about("nothing of other projects")] = False,
+        kind: Annotated[str, one_of(KINDS)] = "",
+        person: Annotated[str, about("name, or me")] = "",
+        machine: str = "",
+        branch: str = "",
+        file: Annotated[str, about("path or its end")] = "",
+        tag: str = "",
         limit: Annotated[int, about("1 to 20")] = 5,
     ) -> str:
         """Search what earlier sessions did, decided, met and fixed, and saved notes, on every machine of the team.
@@ -45,9 +51,14 @@ def offer(door: Door) -> list[Tool]:
         One line a record, best first; context_get shows one whole.
         """
         app, actor = door.enter()
-        project = "." if this_project else ""
-        hits = app.context.recall(actor, query, cwd=door.cwd, project=project, client=client, kind=kind, limit=limit)
-        return fenced("\n".join(hit.line for hit in hits)) if hits else NOTHING
+        filters = Filters(
+            project=project, client=client, kind=kind, machine=machine, person=person, branch=branch, file=file, tag=tag, when=when
+        )  # fmt: skip
+        found = app.context.recall(actor, query, filters, cwd=door.cwd, limit=limit)
+        asked = f"Asked: {found.scope}."
+        if not found.hits:
+            return f"{NOTHING} {harmless(asked)}"
+        return fenced("\n".join((asked, *(hit.line for hit in found.hits))))
 
     @box.tool(
         "Read a context record", reads=True, as_text=True, search_hint="read whole earlier session record note digest"

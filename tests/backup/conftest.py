@@ -63,7 +63,7 @@ def remember(template: Template) -> None:
     for number in range(3):
         text = f"the wiki lies on host number{number}"
         app.context.save(person, kind="fact", title=f"wiki {number}", text=text)
-    found = app.context.recall(person, "number1")
+    found = app.context.recall(person, "number1").hits
     app.context.forget(person, found[0].record_id, "it is wrong")
     app.close()
 

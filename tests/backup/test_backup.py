@@ -72,7 +72,7 @@ def test_a_backup_restores_into_either_kind_and_everything_opens(
     said = made(one, file)
     app = one.open()
     before, person = values_of(app, one.person(app)), one.person(app)
-    titles = {hit.title for hit in app.context.recall(person, "number2 wiki")}
+    titles = {hit.title for hit in app.context.recall(person, "number2 wiki").hits}
     app.close()
     assert len(before) == 2
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -85,9 +85,9 @@ def test_a_backup_restores_into_either_kind_and_everything_opens(
         assert again.audit.verify().ok
         actor = again.identity.actor(again.identity.login("anna", "correct horse battery"))
         assert values_of(again, actor) == before
-        hits = again.context.recall(actor, "number2 wiki")
+        hits = again.context.recall(actor, "number2 wiki").hits
         assert {hit.title for hit in hits} == titles
-        assert "number1" not in " ".join(hit.title for hit in again.context.recall(actor, "number1"))
+        assert "number1" not in " ".join(hit.title for hit in again.context.recall(actor, "number1").hits)
         assert again.settings.machine_name == "new laptop"
         actions = [entry.action for entry in again.audit.search(actor, limit=100).items]
         assert actions.count("backup.create") == 1

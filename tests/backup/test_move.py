@@ -72,9 +72,9 @@ def test_a_vault_moves_to_the_other_kind_and_back(
         assert app.audit.verify().ok
         assert values_of(app, one.person(app)) == before
         assert heads.keys() <= app.work.notes.read().keys()
-        hits = app.context.recall(one.person(app), "number2 wiki")
+        hits = app.context.recall(one.person(app), "number2 wiki").hits
         assert "wiki 2" in {hit.title for hit in hits}
-        assert "number1" not in " ".join(hit.title for hit in app.context.recall(one.person(app), "number1"))
+        assert "number1" not in " ".join(hit.title for hit in app.context.recall(one.person(app), "number1").hits)
         assert done.entries > 0
         assert (app.settings.tier, app.settings.is_embedded) == (
             ("direct", False) if target == "mariadb" else ("embedded", True)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from domain.context import SESSION, ContextRecord
+from domain.context import SESSION, ContextRecord, Filters
 from domain.errors import Unavailable
 from mcp_server.answers import exit_code
 from mcp_server.bootstrap import build
@@ -216,7 +216,7 @@ class Rounds:
         try:
             person = app.identity.actor(app.identity.login(PERSON, PASSWORD))
             word = session.words[-1]
-            for hit in app.context.recall(person, word, kind=SESSION):
+            for hit in app.context.recall(person, word, Filters(kind=SESSION)).hits:
                 record = app.context.get(person, hit.record_id)
                 if word in record.body_person:
                     app.context.forget(person, record.record_id, "to test")

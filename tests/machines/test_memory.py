@@ -107,7 +107,7 @@ class Laptop:
 
     def id_of(self, session: str) -> str:
         """The record of a session of this machine."""
-        hits = self.app.context.recall(self.machine.agent(), "", cwd=str(self.folder), limit=20)
+        hits = self.app.context.recall(self.machine.agent(), "", cwd=str(self.folder), limit=20).hits
         whole = [self.app.context.get(self.machine.agent(), hit.record_id) for hit in hits]
         return next(record.record_id for record in whole if record.session_id == session)
 
@@ -179,7 +179,7 @@ def test_what_one_machine_left_the_next_is_told_and_can_recall(laptops: tuple[La
     known = alpha.id_of(session)
     assert known in beta.told()
     assert "alpha" in beta.told()
-    hits = beta.app.context.recall(beta.machine.agent(), WHO, cwd=str(beta.folder))
+    hits = beta.app.context.recall(beta.machine.agent(), WHO, cwd=str(beta.folder)).hits
     assert [hit.record_id for hit in hits] == [known]
 
 

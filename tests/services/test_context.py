@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from domain.context import Filters
 from domain.errors import Denied, Invalid, NotFound
 from domain.plain import Plain
 from hooks import shelf, spool
@@ -188,23 +190,23 @@ def test_a_hostile_session_id_writes_no_file(place: Any, kept: Any, session_id: 
 
 def test_recall_finds_and_is_audited(place: Any, kept: Any, agent: Any):
     with place.vault.writes() as entries:
-        hits = place.app.context.recall(agent, "billing gateway checkout", cwd=str(place.folder()))
+        hits = place.app.context.recall(agent, "billing gateway checkout", cwd=str(place.folder())).hits
     assert [hit.title for hit in hits] == ["Move the checkout service to the billing gateway on port 9443"]
     assert hits[0].record_id in hits[0].line
     assert [(entry["action"], entry["said"]["facts"]) for entry in entries] == [("context.recall", {"hits": 1})]
 
 
 def test_recall_of_nothing_lists_the_newest_of_the_place(place: Any, kept: Any, agent: Any):
-    assert [hit.record_id for hit in place.app.context.recall(agent, "", cwd=str(place.folder()))] == [
+    assert [hit.record_id for hit in place.app.context.recall(agent, "", cwd=str(place.folder())).hits] == [
         place.records()[0]["record_id"]
     ]
-    assert place.app.context.recall(agent, "", cwd=str(place.folder("bakery"))) == ()
+    assert place.app.context.recall(agent, "", cwd=str(place.folder("bakery"))).hits == ()
 
 
 def test_recall_reaches_other_projects_unless_told_to_stay(place: Any, kept: Any, agent: Any):
     there = str(place.folder("bakery"))
-    assert len(place.app.context.recall(agent, "billing gateway", cwd=there)) == 1
-    assert place.app.context.recall(agent, "billing gateway", cwd=there, project=".") == ()
+    assert len(place.app.context.recall(agent, "billing gateway", cwd=there).hits) == 1
+    assert place.app.context.recall(agent, "billing gateway", Filters(project="."), cwd=there).hits == ()
 
 
 @pytest.mark.parametrize(
@@ -214,11 +216,29 @@ def test_no_question_breaks_the_search(place: Any, kept: Any, agent: Any, query:
     place.app.context.recall(agent, query)
 
 
-@pytest.mark.parametrize("wrong", [{"kind": "nonsense"}, {"limit": 0}, {"limit": 1000}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "nonsense"},
+        {"limit": 0},
+        {"limit": 1000},
+        {"when": "nonsense"},
+        {"when": "today", "since": "monday"},
+        {"since": "nonsense"},
+        {"until": "2027"},
+        {"since": "today", "until": "yesterday"},
+        {"tag": "x" * 301},
+        {"person": "nonsense\0"},
+        {"project": "."},
+        {"branch": "."},
+    ],
+)
 def test_what_recall_cannot_do_it_says(place: Any, agent: Any, wrong: dict[str, Any]):
+    limit = {"limit": wrong["limit"]} if "limit" in wrong else {}
+    filters = Filters(**{name: value for name, value in wrong.items() if name != "limit"})
     with pytest.raises(Invalid) as refused:
-        place.app.context.recall(agent, "x", **wrong)
-    assert list(refused.value.fields) == list(wrong)
+        place.app.context.recall(agent, "x", filters, **limit)
+    assert list(refused.value.fields) == list(wrong)[:1]
     assert "nonsense" not in str(refused.value.fields)
 
 
@@ -258,7 +278,7 @@ def test_a_saved_note_is_found_and_told(place: Any, agent: Any):
     assert [entry["action"] for entry in entries] == ["context.save"]
     assert saved.entry == entries[0]["entry_id"]
     assert saved.record.tags == ("gateway",)
-    assert [hit.kind for hit in place.app.context.recall(agent, "throttles retries")] == ["decision"]
+    assert [hit.kind for hit in place.app.context.recall(agent, "throttles retries").hits] == ["decision"]
     assert "Note: The gateway throttles the fourth." in prompt(place, new_session(place), "hello")
 
 
@@ -303,7 +323,7 @@ def test_a_forgotten_record_is_gone_everywhere_and_does_not_come_back(place: Any
     ]
     assert "checkout" not in json.dumps(place.vault.dump(), default=repr)
     assert shelf.from_shelf(place.home, project) == ("", 0)
-    assert place.app.context.recall(agent, "billing gateway checkout") == ()
+    assert place.app.context.recall(agent, "billing gateway checkout").hits == ()
     assert place.terms().get("#records") == 0
     kept.ask("and now more about the checkout service")
     kept.note()
@@ -325,3 +345,121 @@ def test_a_revoked_agent_recalls_nothing(place: Any, kept: Any, agent: Any):
         place.app.context.recall(agent, "billing gateway")
     with pytest.raises(Denied):
         place.app.context.get(agent, place.records()[0]["record_id"])
+
+
+def note(place: Any, title: str, **more: Any) -> str:
+    return str(
+        place.app.context.save(
+            more.pop("actor", place.vault.agent),
+            kind=more.pop("kind", "fact"),
+            title=title,
+            text=f"{title}, at length",
+            **more,
+        ).record.record_id
+    )
+
+
+def found(place: Any, query: str = "", *, cwd: str = "", **filters: str) -> list[str]:
+    answer = place.app.context.recall(place.vault.agent, query, Filters(**filters), cwd=cwd, limit=20)
+    return [hit.title for hit in answer.hits]
+
+
+def aged(place: Any, title: str, when: str) -> None:
+    """As if a record had been kept then."""
+    at_us = int(datetime.fromisoformat(when).timestamp()) * 1_000_000
+    place.vault.sql("UPDATE context_records SET updated_us = ? WHERE title = ?", at_us, title)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"kind": "warning"}, ["the restore is slow"]),
+        ({"tag": "Backup"}, ["the restore is slow"]),
+        ({"client": "ACME"}, ["the mail gateway moved"]),
+        ({"project": "bakery"}, ["the oven has a sensor"]),
+        ({"person": "me"}, ["the mail gateway moved", "the oven has a sensor", "the restore is slow"]),
+        ({"person": "nobody"}, []),
+        ({"machine": "workbench", "kind": "warning"}, ["the restore is slow"]),
+        ({"machine": ".", "kind": "warning"}, ["the restore is slow"]),
+        ({"machine": "elsewhere"}, []),
+        ({"when": "2026-11-18"}, ["the oven has a sensor"]),
+        ({"since": "2026-11-18", "until": "2026-11-19"}, ["the mail gateway moved", "the oven has a sensor"]),
+        ({"when": "before 2026-11-18"}, ["the restore is slow"]),
+    ],
+)
+def test_recall_is_narrowed_by_every_filter(place: Any, filters: dict[str, str], expected: list[str]):
+    note(place, "the restore is slow", kind="warning", tags=["backup"])
+    note(place, "the oven has a sensor", cwd=str(place.folder("bakery")))
+    note(place, "the mail gateway moved", client="acme")
+    for title, when in (
+        ("the restore is slow", "2026-11-17T12:00:00+00:00"),
+        ("the oven has a sensor", "2026-11-18T12:00:00+00:00"),
+        ("the mail gateway moved", "2026-11-19T12:00:00+00:00"),
+    ):
+        aged(place, title, when)
+    assert found(place, **filters) == expected
+    assert sorted(found(place, "at length", **filters)) == sorted(expected)
+
+
+def test_recall_by_file_and_branch(place: Any):
+    session = place.session()
+    (session.folder / ".git" / "HEAD").write_text("ref: refs/heads/fix-port\n")
+    session.work().note()
+    place.app.capture.drain()
+    title = "Move the checkout service to the billing gateway on port 9443"
+    assert found(place, file="checkout.py") == [title]
+    assert found(place, file="out.py") == []
+    assert found(place, branch="fix-port") == [title]
+    assert found(place, branch=".", cwd=str(session.folder)) == [title]
+    assert found(place, branch="other") == []
+
+
+def test_a_time_in_the_question_is_a_filter_and_the_answer_says_so(place: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    now = datetime.fromtimestamp(place.app.work.clock() / 1_000_000, UTC)
+    for title, days in (("failing backup: the disk was full", 7), ("failing backup: the key was old", 40)):
+        note(place, title)
+        aged(place, title, (now - timedelta(days=days)).isoformat())
+    answer = place.app.context.recall(place.vault.agent, "What did we do about the failing backup last week?")
+    assert [hit.title for hit in answer.hits] == ["failing backup: the disk was full"]
+    assert "“last week” read as Mon " in answer.scope
+    named = place.app.context.recall(place.vault.agent, "failing backup last week", Filters(when="60d")).hits
+    assert len(named) == 2, "a time that is given is the time"
+
+
+def test_where_nothing_is_of_the_time_in_the_question_any_time_answers(place: Any):
+    note(place, "failing backup: the key was old")
+    aged(place, "failing backup: the key was old", "2025-03-01T12:00:00+00:00")
+    answer = place.app.context.recall(place.vault.agent, "failing backup yesterday")
+    assert [hit.title for hit in answer.hits] == ["failing backup: the key was old"]
+    assert answer.scope.startswith("all projects; nothing of ")
+
+
+def test_a_question_that_is_nothing_but_a_time_lists_what_is_of_it(place: Any):
+    note(place, "the oven has a sensor", cwd=str(place.folder("bakery")))
+    assert found(place, "what did we do today?") == ["the oven has a sensor"]
+    assert found(place, "what did we do yesterday?") == []
+
+
+def test_recall_says_which_project_a_record_is_of_where_it_is_another(place: Any, kept: Any, agent: Any):
+    for folder, told in (("bakery", " in shop cx_"), ("shop", "workbench cx_")):
+        (hit,) = place.app.context.recall(agent, "billing gateway", cwd=str(place.folder(folder))).hits
+        assert told in hit.line
+
+
+def test_recall_marks_what_the_session_was_told_and_a_prompt_does_not_repeat_what_it_listed(place: Any, kept: Any):
+    session_id = prompted(place)
+    agent = place.app.identity.actor(place.vault.template.agent_token, session_id=session_id)
+    (hit,) = place.app.context.recall(agent, "billing gateway", cwd=str(place.folder())).hits
+    assert not hit.told
+    assert prompt(place, session_id, QUESTION) == ""
+    (again,) = place.app.context.recall(agent, "billing gateway", cwd=str(place.folder())).hits
+    assert again.told
+    assert again.line == f"{hit.line} [told already]"
+
+
+def test_recall_marks_what_the_start_told(place: Any, kept: Any):
+    session_id = new_session(place)
+    assert "checkout" in prompt(place, session_id, "hello")
+    agent = place.app.identity.actor(place.vault.template.agent_token, session_id=session_id)
+    assert [hit.told for hit in place.app.context.recall(agent, "billing gateway").hits] == [True]

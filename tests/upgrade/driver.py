@@ -68,7 +68,8 @@ class Release:
 
     def recall(self, question: str) -> list[str]:
         """The titles of what is known."""
-        return [hit.title for hit in self.app.context.recall(self.agent, question, cwd="/srv")]
+        found = self.app.context.recall(self.agent, question, cwd="/srv")
+        return [hit.title for hit in getattr(found, "hits", found)]  # the release before gave the hits themselves
 
     def forget(self, record_id: str) -> None:
         """Forgets a note."""
