@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -12,6 +13,10 @@ LONGEST = 1_000_000
 _LONGEST_LOG = 200_000
 LOG_FILE = "hooks.log"
 TROUBLE_FILE = "hooks.trouble"
+_PART = ".part"
+_STALE_PART_US = 60_000_000
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""The errors of a disk that takes nothing any more."""
 
 
 def read_small(path: str, longest: int = LONGEST) -> str:
@@ -54,7 +59,7 @@ def read_object(path: str, longest: int = LONGEST) -> dict[str, object]:
 def write_private(path: str, text: str) -> None:
     """Write a file (0600), whole or not at all; its directory (0700) is made.  Raises OSError."""
     folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns()}.part")
+    part = os.path.join(folder, f".{name}.{os.getpid()}.{time.monotonic_ns()}{_PART}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(part, flags, 0o600)
@@ -85,6 +90,23 @@ def remove(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
+
+
+def remove_parts(folder: str) -> None:
+    """Remove the files of a folder that were half written when their process was killed, more than a minute ago."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        if not (name.startswith(".") and name.endswith(_PART)):
+            continue
+        path = os.path.join(folder, name)
+        try:
+            if now_us() - os.stat(path).st_mtime_ns // 1000 > _STALE_PART_US:
+                remove(path)
+        except OSError:
+            continue
 
 
 def text_of(value: dict[str, object], name: str) -> str:

@@ -68,7 +68,10 @@ def run(event: Event, settings: Settings) -> None:
         shelf.clear_shelves(settings.home)
     else:
         if found.now_us:
-            shelf.heard_of_forgotten(settings.home, found.forgotten, found.now_us)
+            try:
+                shelf.heard_of_forgotten(settings.home, found.forgotten, found.now_us)
+            except OSError as error:  # a full disk: what was found is told all the same
+                log_trouble(settings.home, event.name, error)
         block = _new(event, settings, place, client, seen, found)
     trouble = take_trouble(settings.home)
     if trouble and not message:
@@ -142,7 +145,10 @@ def _new(
     seen.add(found.records, ())
     seen.figures.add(packed, estimate(block), ahead_us=found.now_us - at_us if found.now_us else 0)
     if block and source in ("startup", "clear"):
-        shelf.put_on_shelf(settings.home, place.project_id, block)
+        try:
+            shelf.put_on_shelf(settings.home, place.project_id, block)
+        except OSError as error:
+            log_trouble(settings.home, event.name, error)
     return block
 
 

@@ -12,7 +12,7 @@ import os
 import time
 
 from hooks.event import is_session_id, is_transcript_path
-from hooks.files import now_us, number_of, read_small, remove, text_of, write_object
+from hooks.files import NO_ROOM, now_us, number_of, read_small, remove, remove_parts, text_of, write_object
 from hooks.project import Project
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ ASIDE = ".aside"
 _TAKEN = ".taken."
 _SUFFIX = ".json"
 _LONGEST_NOTE = 20_000
+_WRITTEN = ("", SPOOL, "seen", "shelf", "log")
 _DRAINING = ".draining"
 _STARTING = ".starting"
 _UNTIDY = ".untidy"
@@ -214,24 +215,31 @@ def take_out(note: Note) -> bool:
 
 
 def recover(home: str) -> None:
-    """Put back notes that a process held in its hand when it was killed, and remove its half-written files."""
+    """Put back notes that a process held in its hand when it was killed, and remove the half-written files of such.
+
+    Those lie beside every small file of the data directory; one of the shelf holds text of records.
+    """
     folder = os.path.join(home, SPOOL)
     for name in _listed(folder):
         path = os.path.join(folder, name)
         if name.startswith(_TAKEN):
             _put_back(path, os.path.join(folder, name.removeprefix(_TAKEN)))
-        elif name.startswith(".") and name.endswith(".part") and _age_us(path) > 60_000_000:  # noqa: PLR2004 - a minute
-            remove(path)
+    for place in _WRITTEN:
+        remove_parts(os.path.join(home, place))
 
 
 def set_aside(path: str) -> None:
-    """Move a note that cannot be captured out of the way; it is kept for a person to look at.  Never raises."""
+    """Move a note that cannot be captured out of the way; it is kept for a person to look at.  Never raises.
+
+    On a disk that is full it stays where it is.
+    """
     folder, name = os.path.split(path)
     try:
         os.makedirs(os.path.join(folder, ASIDE), mode=0o700, exist_ok=True)
         os.replace(path, os.path.join(folder, ASIDE, name))
-    except OSError:
-        remove(path)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            remove(path)
 
 
 def _read(path: str, content: str) -> Note | None:
@@ -251,9 +259,14 @@ def _read(path: str, content: str) -> Note | None:
 def _put_back(taken: str, path: str) -> None:
     try:
         os.link(taken, path)
+    except FileExistsError:
+        remove(taken)  # a newer note stands there already
     except OSError:
-        # A newer note stands there already.
-        remove(taken)
+        # No second names on this disk, or no room for one: moving needs none.
+        if os.path.lexists(path):
+            remove(taken)
+        else:
+            os.rename(taken, path)
     else:
         remove(taken)
 
@@ -267,10 +280,3 @@ def _listed(folder: str) -> list[str]:
         return os.listdir(folder)
     except OSError:
         return []
-
-
-def _age_us(path: str) -> int:
-    try:
-        return now_us() - os.stat(path).st_mtime_ns // 1000
-    except OSError:
-        return 0

@@ -5,7 +5,6 @@ Light on purpose: the command line asks it for exit codes, so nothing of the MCP
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from hooks.files import NO_ROOM
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
@@ -55,12 +55,9 @@ TABLE: dict[type[ClaudeToolsError], Row] = {
 }
 
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-
-
 def known(error: BaseException) -> BaseException:
     """A disk that takes nothing any more is told as what is down, wherever it was met; any other error as it is."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return Unavailable(
             f"the data directory's disk takes nothing more ({os.strerror(error.errno).lower()})",
             hint="make room on it, then: claudetools doctor",

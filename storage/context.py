@@ -39,6 +39,7 @@ from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.context import EVERYTHING, ContextRecord, Wanted
+from domain.errors import Unavailable
 from domain.recall import Record, Statistics
 from storage.engine import is_mariadb
 from storage.guard import Guard
@@ -455,7 +456,13 @@ class Context:
         line = self._connection.connection.dbapi_connection
         if line is not None:
             line.patient(TIDYING_S)
-        self._connection.exec_driver_sql("OPTIMIZE TABLE context_terms").all()
+        # What goes wrong comes as a row of the answer (mariadb.com/kb, "OPTIMIZE TABLE"), not as an error.
+        said = self._connection.exec_driver_sql("OPTIMIZE TABLE context_terms").all()
+        if any(str(row[2]).lower() == "error" for row in said):
+            raise Unavailable(
+                "the database server could not write the memory's index anew (its disk may be full, or it was busy)",
+                hint="claudetools doctor",
+            )
 
     def clear_index(self) -> None:
         """Empties the full-text index."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,51 @@ def test_a_newer_note_is_not_overwritten_by_one_that_is_put_back(desk: Any):
     desk.run("PreCompact", desk.event("s-1"))
     spool.recover(home)
     assert [note.event for note in spool.pending(home)] == ["PreCompact"]
+
+
+@pytest.mark.parametrize("trouble", [errno.EPERM, errno.ENOSPC, errno.EMLINK])
+def test_a_note_is_put_back_where_the_disk_takes_no_second_name(
+    desk: Any, monkeypatch: pytest.MonkeyPatch, trouble: int
+):
+    home = str(desk.home)
+    desk.run("Stop", desk.event("s-1"))
+    (old,) = spool.pending(home)
+    desk.run("PreCompact", desk.event("s-1"))
+
+    def refuse(*_: object) -> None:
+        raise OSError(trouble, "no")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert spool.take_out(old) is False
+    assert [note.event for note in spool.pending(home)] == ["PreCompact"]
+
+
+def test_a_note_that_cannot_be_set_aside_because_the_disk_is_full_stays(desk: Any, monkeypatch: pytest.MonkeyPatch):
+    desk.run("Stop", desk.event("s-1"))
+    file = desk.home / "spool" / "s-1.json"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no")
+
+    monkeypatch.setattr(os, "makedirs", refuse)
+    spool.set_aside(str(file))
+    assert file.exists()
+
+
+def test_half_written_files_of_killed_processes_are_removed_once_they_are_old(desk: Any):
+    desk.run("Stop", desk.event("s-1"))
+    old, fresh = [], []
+    for folder in ("", "log", "seen", "shelf", "spool"):
+        (desk.home / folder).mkdir(exist_ok=True)
+        for files, name in ((old, ".one.json.7.8.part"), (fresh, ".two.json.7.9.part")):
+            file = desk.home / folder / name
+            file.write_text('{"text": "half a bl')
+            files.append(file)
+    for file in old:
+        os.utime(file, (time.time() - 120,) * 2)
+    spool.recover(str(desk.home))
+    assert not any(file.exists() for file in old)
+    assert all(file.exists() for file in fresh)
 
 
 @pytest.mark.parametrize(

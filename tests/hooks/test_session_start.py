@@ -313,3 +313,14 @@ def test_a_note_that_nobody_captures_is_not_waited_for(desk: Any, known: str):
         hook.kill()
         hook.wait()
     assert known in json.loads(out)["hookSpecificOutput"]["additionalContext"]
+
+
+@pytest.mark.parametrize("spoiled", ["shelf", "seen", "log"])
+def test_a_disk_that_takes_nothing_keeps_no_session_from_being_told(desk: Any, known: str, spoiled: str):
+    (desk.home / spoiled).write_text("a file where a folder must be")
+    assert known in desk.told()
+
+
+def test_a_note_of_what_was_forgotten_that_cannot_be_written_keeps_no_session_from_being_told(desk: Any, known: str):
+    (desk.home / "forgotten.json").mkdir()
+    assert known in desk.told()

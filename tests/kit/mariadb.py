@@ -147,6 +147,11 @@ class MariaDB:
             self._process.send_signal(signal.SIGCONT)
 
     @property
+    def processes(self) -> list[int]:
+        """The ids of what it consists of."""
+        return [process.pid for process in (self._process, self._watcher) if process is not None]
+
+    @property
     def running(self) -> bool:
         """Whether its process lives."""
         return self._process is not None and self._process.poll() is None

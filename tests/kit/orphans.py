@@ -21,8 +21,9 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(slots=True)
 class Nursery:
-    """Takes in the orphans of what is started while it is open."""
+    """Takes in the orphans of what is started while it is open.  `exits` are the exit codes of those that ended."""
 
+    exits: list[int] = field(default_factory=list)
     _before: frozenset[int] = field(default_factory=frozenset)
     _known: set[int] = field(default_factory=set)
 
@@ -53,10 +54,12 @@ class Nursery:
             if child in self._before or child in self._known:
                 continue
             try:
-                ended, _ = os.waitpid(child, os.WNOHANG)
+                ended, status = os.waitpid(child, os.WNOHANG)
             except ChildProcessError:
                 continue
-            if not ended:
+            if ended:
+                self.exits.append(os.waitstatus_to_exitcode(status))
+            else:
                 found.append(child)
         return found
 

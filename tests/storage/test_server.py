@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from sqlalchemy import Engine, text
 
 from domain.errors import Unavailable
 from storage.address import Address, parse_address
+from storage.context import Context
 from storage.dial import server_certificate
 from storage.engine import clock_of, open_engine
+from storage.schema import CONTEXT_TERMS_MARIADB
 from storage.transaction import begin
 from tests.kit.certificates import Authority
 from tests.kit.mariadb import HOST, OWNER, MariaDB
@@ -305,3 +308,17 @@ def test_the_time_is_the_servers_whatever_this_machines_clock_says(engine: Engin
     keys(engine)
     monkeypatch.setattr(time, "time_ns", lambda: right() + 1000 * DAY_US)
     assert abs(clock_of(engine)() - right() // 1000) < DAY_US // 24
+
+
+def test_an_index_that_the_server_could_not_write_anew_is_told(engine: Engine, mariadb: MariaDB, name: str):
+    """The server answers OPTIMIZE with rows, among them its errors."""
+    mariadb.execute(CONTEXT_TERMS_MARIADB, database=name)
+    with closing(mariadb.connect(name)) as other, engine.connect() as connection:
+        other.autocommit(False)
+        other.cursor().execute("SELECT * FROM context_terms")  # who reads keeps the table from being written anew
+        connection.exec_driver_sql("SET SESSION lock_wait_timeout = 0")
+        with pytest.raises(Unavailable) as refused:
+            Context(connection).tidy_index()
+        assert refused.value.hint
+        other.rollback()
+        Context(connection).tidy_index()
