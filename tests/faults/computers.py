@@ -1,41 +1,37 @@
-"""Computers on one vault, their hooks and drains as processes, and transcripts as the client writes them.
+"""Computers on one vault, their hooks, drains and servers as processes, and transcripts as the client writes them.
 
-A process can be started with a clock that is off, or on a disk that takes nothing any more.
+Every process can be started with a fate (`launched.py`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from domain.plain import Plain
 from hooks.spool import is_waiting
 from mcp_server.bootstrap.installation import create
 from mcp_server.bootstrap.wanted import RecoveryKey, Wanted
 from mcp_server.config import Settings, load_settings
+from tests.faults.disk import Disk
 from tests.kit.mariadb import OWNER, MariaDB
 from tests.kit.proxy import Proxy
+from tests.server.conftest import Wire
 
 PERSON, PASSWORD = "ann", "correct horse battery staple"
-OFF = """
-import resource, runpy, sys, time
-shift, full, module = int(sys.argv[1]), sys.argv[2] == "full", sys.argv[3]
-if shift:
-    now, now_ns = time.time, time.time_ns
-    time.time, time.time_ns = lambda: now() + shift, lambda: now_ns() + shift * 1_000_000_000
-if full:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-sys.argv = [module, *sys.argv[4:]]
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
-"""Runs a module whose clock is off by so many seconds, or for which no file grows any more."""
+LAUNCHED = Path(__file__).with_name("launched.py")
+
+Fate = dict[str, Any]
+"""What `launched.py` does to a process; empty for nothing."""
 
 
 @dataclass
@@ -73,13 +69,16 @@ class Session:
 
 @dataclass
 class Computer:
-    """One installation and a folder to work in."""
+    """One installation and a folder to work in.  `started` is told of every process that it starts."""
 
     name: str
     place: Path
+    started: Callable[[int], None]
     shift_s: int = 0
+    disk: Disk = field(init=False)
 
     def __post_init__(self) -> None:
+        self.disk = Disk(self.place / "disk")
         for made in (self.folder, self.projects):
             made.mkdir(parents=True)
         git = self.folder / ".git"
@@ -90,7 +89,7 @@ class Computer:
     @property
     def home(self) -> Path:
         """The data directory."""
-        return self.place / "home"
+        return self.disk.place / "home"
 
     @property
     def folder(self) -> Path:
@@ -111,16 +110,16 @@ class Computer:
         """The time that its clock shows, in seconds."""
         return time.time() + self.shift_s
 
-    def hook(self, event: str, session: Session, *, full: bool = False) -> subprocess.Popen[bytes]:
+    def hook(self, event: str, session: Session, source: str = "", fate: Fate | None = None) -> subprocess.Popen[bytes]:
         """Starts a hook."""
         said = {
             "session_id": session.session_id,
             "transcript_path": str(session.transcript),
             "cwd": str(self.folder),
             "hook_event_name": event,
-            **({"source": "startup"} if event == "SessionStart" else {}),
+            **({"source": source or "startup"} if event == "SessionStart" else {}),
         }
-        process = self._start("hooks", event, str(self.settings.hooks_settings_file), full=full)
+        process = self._start("hooks", event, str(self.settings.hooks_settings_file), fate=fate or {})
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(said).encode() + b"\n")
@@ -130,42 +129,88 @@ class Computer:
         process.stdin = None
         return process
 
-    def sync(self, *, full: bool = False) -> subprocess.Popen[bytes]:
-        """Starts a drain."""
-        return self._start("mcp_server", "sync", "--quiet", "--home", str(self.home), full=full)
+    def sync(self, fate: Fate | None = None) -> subprocess.Popen[bytes]:
+        """Starts a drain.  Its touches count from when it has the drain's lock file open."""
+        return self._start("mcp_server", "sync", "--quiet", "--home", str(self.home), fate=_while_draining(fate))
 
-    def _start(self, module: str, *arguments: str, full: bool) -> subprocess.Popen[bytes]:
+    def serve(self, fate: Fate | None = None) -> Wire:
+        """Starts the server that a client has.  Its touches count in the thread that drains."""
+        said = json.dumps({"shift_s": self.shift_s, **_while_draining(fate)})
+        launched = [str(LAUNCHED), said, "mcp_server", "mcp", "--home", str(self.home)]
+        wire = Wire(
+            self.home,
+            f"import runpy, sys; sys.argv = {launched!r}; runpy.run_path(sys.argv[0], run_name='__main__')",
+            env={"CLAUDE_PROJECT_DIR": str(self.folder)},
+        )
+        self.started(wire.process.pid)
+        return wire
+
+    def floor(self) -> float:
+        """How long the bare interpreter takes just now, in seconds."""
+        begun = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-I", "-S", "-c", "pass"])
+        self.started(process.pid)
+        process.wait()
+        return time.monotonic() - begun
+
+    def _start(self, module: str, *arguments: str, fate: Fate) -> subprocess.Popen[bytes]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("CLAUDE", "PYTHON"))}
-        off = [sys.executable, "-I", "-c", OFF, str(self.shift_s), "full" if full else "", module]
-        plain = [sys.executable, "-I", "-m", module]
-        return subprocess.Popen(
-            [*(off if self.shift_s or full else plain), *arguments],
+        whole = {**({"shift_s": self.shift_s} if self.shift_s else {}), **fate}
+        command = [str(LAUNCHED), json.dumps(whole), module] if whole else ["-m", module]
+        process = subprocess.Popen(
+            [sys.executable, "-I", *command, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,
             env=clean,
         )
+        self.started(process.pid)
+        return process
 
     def is_behind(self) -> bool:
         """Whether notes wait."""
         return is_waiting(str(self.home))
 
 
+def _while_draining(fate: Fate | None) -> Fate:
+    return {**fate, "since": ".lock"} if fate and "touch" in fate else fate or {}
+
+
+def stands_still(process: subprocess.Popen[bytes]) -> bool:
+    """Waits until a process stands still or has ended; whether it stands still."""
+    found = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return found is not None and found.si_code == os.CLD_STOPPED
+
+
+def goes_on(process: subprocess.Popen[bytes]) -> None:
+    """Lets a process go on."""
+    process.send_signal(signal.SIGCONT)
+
+
 @contextmanager
-def computers(place: Path, server: MariaDB | None) -> Iterator[tuple[list[Computer], Proxy | None, str]]:
+def computers(
+    place: Path, server: MariaDB | None, started: Callable[[int], None]
+) -> Iterator[tuple[list[Computer], Proxy | None, str]]:
     """Two computers behind a proxy on a server, or one with its own file; and the name of the database."""
-    if server is None:
-        one = Computer("desk", place / "desk")
-        create(_wanted(one, "", None, deliver=lambda _key: None), lambda _step: None)
-        yield [one], None, ""
-        return
-    name = server.database()
-    shown: list[str] = []
-    with Proxy(server.port) as proxy:
+    with ExitStack() as stack:
+
+        def computer(name: str) -> Computer:
+            made = Computer(name, place / name, started)
+            stack.callback(made.disk.close)
+            return made
+
+        if server is None:
+            one = computer("desk")
+            create(_wanted(one, "", None, deliver=lambda _key: None), lambda _step: None)
+            yield [one], None, ""
+            return
+        name = server.database()
+        shown: list[str] = []
+        proxy = stack.enter_context(Proxy(server.port))
         url = server.url(name, port=proxy.port)
         password = Plain(server.passwords[OWNER])
-        desk, laptop = Computer("desk", place / "desk"), Computer("laptop", place / "laptop")
+        desk, laptop = computer("desk"), computer("laptop")
         create(_wanted(desk, url, password, deliver=lambda key: shown.append(key.expose())), lambda _step: None)
         entry = RecoveryKey(Plain(shown[0]))
         create(

@@ -1,14 +1,17 @@
-"""Random rounds of sessions on one or two computers while something goes wrong, and what must hold afterwards.
+"""Random rounds of sessions on one or two computers while something goes wrong.
 
 python -m tests.faults.rounds sqlite|mariadb ROUNDS [SEED]
 
 Each round a session starts or goes on, something happens to it or around it, and at last all is well again and the
-spools are drained.  Then every word that was said in a session of which a hook once ended undisturbed stands in that
-session's one record; what was forgotten has not come back; and the frequencies count exactly what is there.
+spools are drained; what must hold then stands in `looks.py`.  A process is killed, or held while something else happens,
+at a random touch of the world outside (`launched.py`) or after a random time; the touch is drawn from as many as such a
+process was seen to make.
 """
 
 from __future__ import annotations
 
+import os
+import queue
 import random
 import shutil
 import signal
@@ -19,98 +22,124 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 
-from domain.context import SESSION, ContextRecord, Filters
+import pymysql
+
+from domain.context import SESSION, Filters
 from domain.errors import Unavailable
+from hooks.shelf import read_seen
 from mcp_server.answers import exit_code
 from mcp_server.bootstrap import build
-from tests.faults.computers import PASSWORD, PERSON, Computer, Session, computers
+from tests.faults.computers import PASSWORD, PERSON, Computer, Fate, Session, computers, goes_on, stands_still
+from tests.faults.looks import ids_told, look, store_of, told_well
+from tests.faults.tally import Tally
 from tests.kit.mariadb import MariaDB
+from tests.kit.orphans import Nursery
 from tests.kit.proxy import Proxy
-from tests.server.conftest import Wire
 
 HOUR_S = 3600
-LIMITS_S = {"SessionStart": 5.0, "Stop": 5.0, "PreCompact": 5.0, "PostCompact": 5.0, "SessionEnd": 1.5}
-"""What the client gives each hook: the `timeout` of hooks.json, and for SessionEnd all that it gives at all."""
 PATIENCE_S = 120
-AWAY_ROUNDS = 6
-"""Rounds of ten minutes: an hour."""
-
-
-@dataclass
-class Tally:
-    """What happened."""
-
-    faults: Counter[str] = field(default_factory=Counter)
-    hooks: Counter[str] = field(default_factory=Counter)
-    slowest: dict[str, float] = field(default_factory=dict)
-    exits: Counter[int] = field(default_factory=Counter)
-    unknown: int = 0
-    records: int = 0
-    words: int = 0
-    wrong: list[str] = field(default_factory=list)
+AWAY_ROUNDS = 3
+"""Rounds of twenty minutes: an hour."""
+NOTES = ("Stop", "PreCompact", "PostCompact", "SessionEnd")
+ROOM_MB = 56
+"""All that the server can keep, so that its disk can be full."""
+MORE_ROOM_MB = 8
+ENDS = frozenset({0, exit_code(Unavailable("")), -signal.SIGKILL})
+"""How a drain may end: done, something still waits, killed by us."""
+LATER_S = 120
+"""By so much later the last drain looks: half-written files of killed processes are litter by then."""
 
 
 class Rounds:
     """Plays them on the computers of one vault."""
 
     def __init__(
-        self, there: list[Computer], seed: int, *, proxy: Proxy | None = None, server: MariaDB | None = None
+        self,
+        there: list[Computer],
+        seed: int,
+        nursery: Nursery,
+        *,
+        proxy: Proxy | None = None,
+        server: MariaDB | None = None,
+        database: str = "",
     ) -> None:
         self.there = there
+        self.nursery = nursery
         self.proxy = proxy
         self.server = server
+        self.database = database
         self.dice = random.Random(seed)
         self.tally = Tally()
         self.sessions: list[Session] = []
+        self.forgotten: dict[str, str] = {}
+        self._touches = {"SessionStart": 15, "note": 10, "drain": 80, "server": 80}
         self._away = 0
         self._locked: sqlite3.Connection | None = None
-        self._running: list[subprocess.Popen[bytes]] = []
-        self.faults: dict[str, Callable[[Session], None]] = {
+        anywhen: dict[str, Callable[[Session], None]] = {
             "nothing": self._quiet,
             "kill -9 of a hook": self._killed_hook,
             "kill -9 of a drain": self._killed_drain,
-            "kill -9 of the server that drains": self._killed_server,
+            "kill -9 of the server and its drain": self._killed_server,
             "two drains at once": self._two_drains,
+            "a hook writes while a drain is at work": self._hook_beside_a_drain,
             "full disk": self._full_disk,
-            "the database goes away for an hour": self._goes_away,
             "the clock is set back": self._set_back,
+        }
+        self._while_there: dict[str, Callable[[Session], None]] = {
+            "the database goes away for an hour": self._goes_away,
             "a record is forgotten": self._forgotten,
         }
         if len(there) > 1:
-            self.faults["resumed on the other computer"] = self._resumed
+            anywhen["the same session on two computers"] = self._resumed
         if server is not None:
-            self.faults["kill -9 of MariaDB"] = self._killed_database
+            self._while_there["kill -9 of MariaDB"] = self._killed_database
+            self._while_there["the database's disk is full"] = self._full_database
+        self.faults = {**anywhen, **self._while_there}
 
     def play(self, rounds: int, told: Callable[[int], None] = lambda _: None) -> Tally:
         """Plays so many rounds, each fault about as often as the others, and looks at what they left."""
         try:
             for number in range(rounds):
-                fewest = min(self.tally.faults[name] for name in self.faults)
-                name = self.dice.choice([name for name in self.faults if self.tally.faults[name] <= fewest])
+                possible = [name for name in self.faults if not (self._away and name in self._while_there)]
+                fewest = min(self.tally.faults[name] for name in possible)
+                name = self.dice.choice([name for name in possible if self.tally.faults[name] <= fewest])
                 self.tally.faults[name] += 1
                 self.faults[name](self._session())
                 self._time_passes()
+                self.nursery.orphans()
+                if number % 5 == 0:
+                    self.tally.floors.append(self.there[0].floor())
                 told(number + 1)
         finally:
             self._comes_back()
-        self.look()
+        self._settle()
+        self.tally.exits.update(self.nursery.exits)
+        self.tally.wrong += [f"a detached drain ended with {code}" for code in self.nursery.exits if code not in ENDS]
+        look(self.there, self.sessions, self.forgotten, store_of(self.there[0], self.server, self.database), self.tally)
         return self.tally
+
+    # --- what is ordinary ------------------------------------------------------------------------------------------
 
     def _session(self) -> Session:
         """One that goes on, or a new one, in which something was just said."""
         going = [one for one in self.sessions if not one.is_forgotten]
         if going and self.dice.random() < 0.5:
             session = self.dice.choice(going[-20:])
+            if self.dice.random() < 0.5:
+                self._hook("SessionStart", session, self.dice.choice(["resume", "compact"]))
         else:
-            session = Session(self.dice.choice(self.there), str(uuid.UUID(int=self.dice.getrandbits(128), version=4)))
-            self.sessions.append(session)
-            self._say(session)
+            session = self._new()
             self._hook("SessionStart", session)
+        self._say(session)
+        return session
+
+    def _new(self) -> Session:
+        session = Session(self.dice.choice(self.there), str(uuid.UUID(int=self.dice.getrandbits(128), version=4)))
+        self.sessions.append(session)
         self._say(session)
         return session
 
@@ -118,36 +147,72 @@ class Rounds:
         session.says(f"zq{self.tally.words:06d}part", session.computer.now())
         self.tally.words += 1
 
-    def _hook(self, event: str, session: Session, *, kill: bool = False, full: bool = False) -> None:
-        """Runs a hook; with `kill`, until some moment."""
+    def _hook(self, event: str, session: Session, source: str = "", fate: Fate | None = None) -> None:
+        """Runs a hook; with a fate, as far as that lets it."""
+        home = str(session.computer.home)
+        before = read_seen(home, session.session_id) if source == "resume" else None
         begun = time.monotonic()
-        process = session.computer.hook(event, session, full=full)
-        if kill:
-            time.sleep(self.dice.uniform(0, 0.08))
+        process = session.computer.hook(event, session, source, fate)
+        if fate is not None and not fate:
+            time.sleep(self.dice.uniform(0, 0.12))
             process.kill()
         out, errors = process.communicate(timeout=PATIENCE_S)
         took = time.monotonic() - begun
-        self.tally.hooks[event] += 1
-        if kill:
+        if self._was_met(process, event if event in self._touches else "note", fate):
             return
-        self.tally.slowest[event] = max(took, self.tally.slowest.get(event, 0.0))
+        if not fate:
+            self.tally.timed(event, took)
         if process.returncode or errors or (out and event != "SessionStart"):
             self.tally.wrong.append(f"{event} ended with {process.returncode} and said {(out + errors)[:200]!r}")
-        if took > LIMITS_S[event]:
-            self.tally.wrong.append(f"{event} took {took:.1f} s")
+        full = session.computer.disk.is_full or "room" in (fate or {})
         session.is_known |= not full
+        if event == "SessionStart":
+            self._check_told(out, session, before, full=full)
 
-    def _sync(self, computer: Computer, *, kill: bool = False, full: bool = False) -> int:
-        process = computer.sync(full=full)
-        if kill:
-            self._kill_soon(process, 1.5)
-        return self._ended(process)
+    def _check_told(self, out: bytes, session: Session, before: object, *, full: bool) -> None:
+        try:
+            ids = ids_told(told_well(out))
+        except ValueError as error:
+            self.tally.wrong.append(f"SessionStart said what the client does not take ({error}): {out[:200]!r}")
+            return
+        if len(ids) != len(set(ids)):
+            self.tally.wrong.append(f"told twice in one block: {ids}")
+        stamps = getattr(before, "stamps", {})
+        after = read_seen(str(session.computer.home), session.session_id)
+        for record_id in ids if after is not None and not full else ():
+            if stamps.get(record_id, -1) >= after.stamps.get(record_id, 0):
+                self.tally.wrong.append(f"told again in a session that goes on: {record_id}")
+        self.tally.wrong += [
+            f"told, though forgotten: {one}" for one in ids if one in self.forgotten and not self._away
+        ]
+
+    def _was_met(self, process: subprocess.Popen[bytes], kind: str, fate: Fate | None) -> bool:
+        """Whether a process that was to be killed died of it; how many touches such a process makes is learned."""
+        if fate is None or "room" in fate:
+            return False
+        met = process.returncode == -signal.SIGKILL
+        self.tally.ended[f"{kind} {'killed' if met else 'done'}"] += 1
+        self._learn(kind, fate, met=met)
+        return met
+
+    def _learn(self, kind: str, fate: Fate, *, met: bool) -> None:
+        if fate.get("touch"):
+            most = self._touches[kind]
+            self._touches[kind] = max(most, fate["touch"] + most // 10) if met else max(8, most - most // 10)
+
+    def _sync(self, computer: Computer, fate: Fate | None = None) -> int:
+        process = computer.sync(fate)
+        if fate is not None and not fate:
+            self._kill_soon(process, 2.0)
+        code = self._ended(process)
+        self._was_met(process, "drain", fate)
+        return code
 
     def _ended(self, process: subprocess.Popen[bytes]) -> int:
         _, errors = process.communicate(timeout=PATIENCE_S)
         code = process.returncode
         self.tally.exits[code] += 1
-        if code not in (0, exit_code(Unavailable("")), -signal.SIGKILL):
+        if code not in ENDS:
             self.tally.wrong.append(f"a drain ended with {code} and said {errors[-300:].decode()}")
         return code
 
@@ -156,104 +221,240 @@ class Rounds:
         timer.daemon = True
         timer.start()
 
+    def _deadly(self, kind: str) -> Fate:
+        """A death at a random touch; or, told by an empty fate, after a random time."""
+        if self.dice.random() < 0.3:
+            return {}
+        return {"touch": self.dice.randint(1, self._touches[kind]), "after": self.dice.random() < 0.5}
+
+    def _held(self, computer: Computer) -> tuple[subprocess.Popen[bytes], bool]:
+        """A drain that stands still at a random touch, and whether it does: it may have been done before."""
+        fate: Fate = {**self._deadly("drain"), "holds": True}
+        fate.setdefault("touch", 1)
+        process = computer.sync(fate)
+        holds = stands_still(process)
+        self.tally.ended[f"drain {'held' if holds else 'done'}"] += 1
+        self._learn("drain", fate, met=holds)
+        return process, holds
+
     # --- what goes wrong -------------------------------------------------------------------------------------------
 
     def _quiet(self, session: Session) -> None:
-        self._hook(self.dice.choice(["Stop", "PreCompact", "PostCompact", "SessionEnd"]), session)
+        self._hook(self.dice.choice(NOTES), session)
 
     def _killed_hook(self, session: Session) -> None:
-        self._hook(self.dice.choice(list(LIMITS_S)), session, kill=True)
+        if self.dice.random() < 0.5:
+            # Killed from its first moment on: perhaps no hook of it ever ends.
+            session = self._new()
+            self._hook("SessionStart", session, fate=self._deadly("SessionStart"))
+        event = self.dice.choice(NOTES)
+        self._hook(event, session, fate=self._deadly("note"))
 
     def _killed_drain(self, session: Session) -> None:
-        self._hook("Stop", session)
-        self._sync(session.computer, kill=True)
+        self._hook(self.dice.choice(NOTES), session)
+        self._sync(session.computer, self._deadly("drain"))
+        if self.dice.random() < 0.3:
+            time.sleep(self.dice.uniform(0, 1.0))
+            for drain in self.nursery.orphans():
+                os.kill(drain, signal.SIGKILL)  # not reaped yet: the id is still its own
 
     def _killed_server(self, session: Session) -> None:
-        """Killed at some moment between its start and well after its first look into the spool."""
+        """The server of a client, asked by the prompt hook and draining beside it, until it is killed or done."""
         self._hook("Stop", session)
-        wire = Wire(session.computer.home)
-        self._kill_soon(wire.process, 2.5)
+        fate = self._deadly("server")
+        wire = session.computer.serve(fate)
+        if not fate:
+            self._kill_soon(wire.process, 3.0)  # type: ignore[arg-type]
         try:
+            with suppress(AssertionError, OSError, queue.Empty):
+                wire.handshake()
+                other = self.dice.choice(self.sessions).session_id
+                prompt = f"What of the part {self.dice.choice(session.words)}?"
+                wire.call(
+                    "prompt_context", modern=False, prompt=prompt, session_id=other, cwd=str(session.computer.folder)
+                )
+                until = time.monotonic() + 4
+                while session.computer.is_behind() and wire.process.poll() is None and time.monotonic() < until:
+                    time.sleep(0.02)
+                if code := wire.hang_up():
+                    self.tally.wrong += [f"the server ended with {code}"] if code != -signal.SIGKILL else []
             wire.process.wait(PATIENCE_S)
+            self._was_met(wire.process, "server", fate)  # type: ignore[arg-type]
         finally:
             wire.close()
 
     def _two_drains(self, session: Session) -> None:
-        self._hook("SessionEnd", session)
-        both = [session.computer.sync() for _ in range(2)]
-        for process in both:
-            self._ended(process)
+        """One stands still in the middle, another comes; a third may be on its way, started by the session's end."""
+        self._hook(self.dice.choice(NOTES), session)
+        first, holds = self._held(session.computer)
+        second = session.computer.sync()
+        time.sleep(self.dice.uniform(0, 1.5) if holds else 0)
+        goes_on(first)
+        self._ended(first)
+        self._ended(second)
+
+    def _hook_beside_a_drain(self, session: Session) -> None:
+        self._hook("Stop", session)
+        drain, _ = self._held(session.computer)
+        self._say(session)
+        if self.dice.random() < 0.8:
+            self._hook(self.dice.choice(NOTES), session)
+        if self.dice.random() < 0.3:
+            drain.kill()
+        goes_on(drain)
+        self._ended(drain)
 
     def _full_disk(self, session: Session) -> None:
-        self._hook(self.dice.choice(["Stop", "SessionEnd", "SessionStart"]), session, full=True)
-        self._sync(session.computer, full=True)
+        """The disk of the data directory is full, or no file grows past a size."""
+        computer = session.computer
+        if computer.disk.is_own and self.dice.random() < 0.6:
+            computer.disk.fill(self.dice)
+            try:
+                self._hook(self.dice.choice(["SessionStart", *NOTES]), session)
+                self._sync(computer)
+                self.nursery.wait(PATIENCE_S)
+            finally:
+                computer.disk.make_room()
+            return
+        fate: Fate = {"room": self.dice.choice([0, 0, 100, 5_000, 200_000])}
+        self._hook(self.dice.choice(["SessionStart", *NOTES]), session, fate=fate)
+        self._sync(computer, fate)
 
     def _goes_away(self, session: Session) -> None:
-        if not self._away:
-            self._away = AWAY_ROUNDS
-            if self.proxy is not None:
-                self.dice.choice([self.proxy.refuse, self.proxy.fall_silent, self.proxy.swallow])()
-            else:
-                file = self.there[0].home / "claudetools.db"
-                self._locked = sqlite3.connect(file, isolation_level=None, timeout=30)
-                self._locked.execute("BEGIN EXCLUSIVE")
-        self._hook("SessionStart", session)
+        self._away = AWAY_ROUNDS
+        if self.proxy is not None:
+            self.dice.choice([self.proxy.refuse, self.proxy.fall_silent, self.proxy.swallow])()
+        else:
+            file = self.there[0].home / "claudetools.db"
+            self._locked = sqlite3.connect(file, isolation_level=None, timeout=30)
+            self._locked.execute("BEGIN EXCLUSIVE")
+        self._hook("SessionStart", session, "resume")
         self._hook("SessionEnd", session)
         self._sync(session.computer)
 
     def _set_back(self, session: Session) -> None:
-        session.computer.shift_s -= self.dice.choice([60, HOUR_S, 24 * HOUR_S])
+        """Before the hook, or between it and the drain; and now and then it is set right again."""
+        back = self.dice.choice([60, HOUR_S, 24 * HOUR_S])
+        computer = session.computer
+        early = self.dice.random() < 0.5
+        computer.shift_s -= back if early else 0
         self._say(session)
-        self._hook("Stop", session)
-        self._sync(session.computer)
+        self._hook(self.dice.choice(NOTES), session)
+        computer.shift_s -= 0 if early else back
+        self._sync(computer)
+        if self.dice.random() < 0.5:
+            computer.shift_s = 0
+            self._say(session)
+            self._hook("Stop", session)
 
     def _forgotten(self, session: Session) -> None:
+        """A record is forgotten, now and then while a drain is about to keep its session again."""
         self._hook("Stop", session)
         self._sync(session.computer)
-        if self._away:
-            return
+        drain, held = None, False
+        if self.dice.random() < 0.5:
+            self._say(session)
+            self._hook("Stop", session)
+            drain, held = self._held(session.computer)
+        try:
+            self._forget(session)
+        except Unavailable:  # the drain stands still with what is asked for in its hand
+            if not held:
+                raise
+        finally:
+            if drain is not None:
+                goes_on(drain)
+                self._ended(drain)
+        self._say(session)
+        self._hook("Stop", session)
+
+    def _forget(self, session: Session) -> None:
         app = build(session.computer.settings)
         try:
             person = app.identity.actor(app.identity.login(PERSON, PASSWORD))
-            word = session.words[-1]
-            for hit in app.context.recall(person, word, Filters(kind=SESSION)).hits:
-                record = app.context.get(person, hit.record_id)
-                if word in record.body_person:
+            for word in session.words[-2:]:
+                for hit in app.context.recall(person, word, Filters(kind=SESSION)).hits:
+                    record = app.context.get(person, hit.record_id)
+                    if word not in record.body_person or record.session_id != session.session_id:
+                        continue
+                    whose = next(
+                        one
+                        for one in self.sessions
+                        if (one.computer.name, one.session_id) == (record.machine_name, record.session_id)
+                    )
                     app.context.forget(person, record.record_id, "to test")
-                    session.is_forgotten = session.is_forgotten or record.machine_name == session.computer.name
+                    whose.is_forgotten = True
+                    self.forgotten[record.record_id] = word
         finally:
             app.close()
-        self._say(session)
-        self._hook("Stop", session)
 
     def _resumed(self, session: Session) -> None:
+        """The session goes on elsewhere with all that it holds; from then on both go on, in one round or in others."""
         self._hook("Stop", session)
-        others = [one for one in self.there if one is not session.computer]
-        twins = [
-            one
-            for one in self.sessions
-            if one.session_id == session.session_id and one.computer is not session.computer
-        ]
-        if twins:
-            return
-        twin = session.resumed_on(self.dice.choice(others))
-        self.sessions.append(twin)
-        self._hook("SessionStart", twin)
-        self._say(twin)
-        self._hook("SessionEnd", twin)
+        twin = next(
+            (
+                one
+                for one in self.sessions
+                if one.session_id == session.session_id and one.computer is not session.computer
+            ),
+            None,
+        )
+        if twin is None:
+            twin = session.resumed_on(next(one for one in self.there if one is not session.computer))
+            self.sessions.append(twin)
+            self._hook("SessionStart", twin, "resume")
+        for one in self.dice.sample([session, twin], 2):
+            self._say(one)
+        drains = []
+        for one in self.dice.sample([session, twin], 2):
+            self._hook(self.dice.choice(NOTES), one)
+            drains.append(one.computer.sync())
+        for drain in drains:
+            self._ended(drain)
 
     def _killed_database(self, session: Session) -> None:
         self._hook("Stop", session)
         assert self.server is not None
-        drain = session.computer.sync()
-        time.sleep(self.dice.uniform(0, 0.8))
+        drain, _ = self._held(session.computer)
         self.server.kill()
-        self._hook("SessionStart", session)
-        self.server.start()
+        self._hook("SessionStart", session, "resume")
+        if self.dice.random() < 0.5:
+            goes_on(drain)
+        self._start_server()
+        goes_on(drain)
         self._ended(drain)
 
+    def _full_database(self, session: Session) -> None:
+        """The server's disk takes nothing any more, until its administrator has found a larger one."""
+        assert self.server is not None
+        server, size = self.server, 1 << 20
+        server.execute("CREATE TABLE IF NOT EXISTS filler (piece LONGBLOB)", database=self.database)
+        while size > 1 << 12:
+            try:
+                server.execute("INSERT INTO filler VALUES (REPEAT('x', %s))", [size], database=self.database)
+            except pymysql.err.Error:
+                size //= 2
+        try:
+            self._hook("SessionStart", session, "resume")
+            self._hook(self.dice.choice(NOTES), session)
+            self._sync(session.computer)
+            self.nursery.wait(PATIENCE_S)
+        finally:
+            server.kill()
+            server.room_mb += MORE_ROOM_MB
+            self._start_server()
+            server.execute("DROP TABLE filler", database=self.database)
+
+    # --- and goes on -----------------------------------------------------------------------------------------------
+
+    def _start_server(self) -> None:
+        assert self.server is not None
+        self.server.start()
+        for process in self.server.processes:
+            self.nursery.ours(process)
+
     def _time_passes(self) -> None:
-        """Ten minutes for everybody, while the database is away; at last it is back."""
+        """Twenty minutes for everybody, while the database is away; at last it is back."""
         if self._away:
             self._away -= 1
             for computer in self.there:
@@ -269,50 +470,22 @@ class Rounds:
             self._locked.close()
             self._locked = None
 
-    # --- what must hold --------------------------------------------------------------------------------------------
-
-    def look(self) -> None:
-        """Drains everything, now that all is well, and notes what is missing or double."""
+    def _settle(self) -> None:
+        """All is well: everything is drained, and sessions of which no hook ever told are gone on with."""
+        self.nursery.wait(PATIENCE_S)
         for computer in self.there:
-            computer.shift_s = 0
-            if code := self._sync(computer):
-                self.tally.wrong.append(f"the last drain of {computer.name} ended with {code}")
-            if computer.is_behind():
-                self.tally.wrong.append(f"notes of {computer.name} still wait")
-        self._compare(*self._kept())
+            computer.shift_s = LATER_S
+            self._last_sync(computer)
+        for session in [one for one in self.sessions if not one.is_known and not one.is_forgotten]:
+            self.tally.unknown += 1
+            self._hook("Stop", session)
+        for computer in self.there:
+            self._hook("SessionStart", Session(computer, str(uuid.uuid4())))
+            self._last_sync(computer)
 
-    def _kept(self) -> tuple[list[ContextRecord], int]:
-        """The records, and how many the statistics speak of."""
-        app = build(self.there[0].settings)
-        try:
-            with app.work.reading(None) as unit:
-                kept = [record for _, record in unit.context.below(None, 1_000_000)]
-                return kept, unit.context.frequencies(["#records"]).get("#records", 0)
-        finally:
-            app.close()
-
-    def _compare(self, kept: list[ContextRecord], counted: int) -> None:
-        tally = self.tally
-        tally.records = len(kept)
-        for key, times in Counter(record.session_key for record in kept).items():
-            if times > 1:
-                tally.wrong.append(f"recorded twice: {key}")
-        if counted != len(kept):
-            tally.wrong.append(f"{len(kept)} records, and the statistics speak of {counted}")
-        found = {(record.machine_name, record.session_id): record for record in kept}
-        for session in self.sessions:
-            record = found.get((session.computer.name, session.session_id))
-            if session.is_forgotten:
-                if record is not None:
-                    tally.wrong.append(f"forgotten, and back: {session.session_id}")
-            elif not session.is_known:
-                tally.unknown += 1
-            elif record is None:
-                tally.wrong.append(f"never recorded: {session.session_id} of {session.computer.name}")
-            else:
-                missing = [word for word in session.words if word not in record.body_person]
-                if missing:
-                    tally.wrong.append(f"{len(missing)} of {len(session.words)} words missing: {session.session_id}")
+    def _last_sync(self, computer: Computer) -> None:
+        if code := self._sync(computer):
+            self.tally.wrong.append(f"the last drain of {computer.name} ended with {code}")
 
 
 def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda _: None) -> Tally:
@@ -320,10 +493,14 @@ def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda 
     place = Path(tempfile.mkdtemp(prefix="claudetools-faults-"))
     try:
         if kind == "sqlite":
-            with computers(place, None) as (there, _, _):
-                return Rounds(there, seed).play(rounds, told)
-        with MariaDB(durable=True) as server, computers(place, server) as (there, proxy, _):
-            return Rounds(there, seed, proxy=proxy, server=server).play(rounds, told)
+            with Nursery() as nursery, computers(place, None, nursery.ours) as (there, _, _):
+                return Rounds(there, seed, nursery).play(rounds, told)
+        with (
+            MariaDB(durable=True, room_mb=ROOM_MB) as server,
+            Nursery() as nursery,
+            computers(place, server, nursery.ours) as (there, proxy, name),
+        ):
+            return Rounds(there, seed, nursery, proxy=proxy, server=server, database=name).play(rounds, told)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -333,11 +510,7 @@ def main() -> None:
     kind = sys.argv[1]
     rounds, seed = (int(word) for word in [*sys.argv[2:], "1"][:2])
     tally = run(kind, rounds, seed, lambda number: print(number, end=" ", flush=True))
-    print(f"\n{rounds} rounds on {kind} with seed {seed}:", dict(tally.faults))
-    print(f"{tally.records} records, {tally.words} words, {tally.unknown} sessions no hook ever told of")
-    print("hooks:", dict(tally.hooks), {name: round(took, 2) for name, took in tally.slowest.items()})
-    print("exits of drains:", dict(tally.exits))
-    print("\n".join(tally.wrong) or "nothing is missing, nothing is double")
+    print(f"\n{rounds} rounds on {kind} with seed {seed}", *tally.lines(), sep="\n")
 
 
 if __name__ == "__main__":
