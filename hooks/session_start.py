@@ -62,7 +62,7 @@ def run(event: Event, settings: Settings) -> None:
     reader.join(max(0.0, until - time.monotonic()))
     found, message = reading.found, ""
     if found is None:
-        block, message = _old(event, settings, place, reading.error)
+        block, message = _old(event, settings, place, seen, reading.error)
     elif found.shut_out:
         block, message = "", _SHUT_OUT
         shelf.clear_shelves(settings.home)
@@ -146,29 +146,38 @@ def _new(
     seen.figures.add(packed, estimate(block), ahead_us=found.now_us - at_us if found.now_us else 0)
     if block and source in ("startup", "clear"):
         try:
-            shelf.put_on_shelf(settings.home, place.project_id, block)
+            shelf.put_on_shelf(settings.home, place.project_id, block, packed, seen.figures)
         except OSError as error:
             log_trouble(settings.home, event.name, error)
     return block
 
 
-def _old(event: Event, settings: Settings, place: project.Project, error: BaseException | None) -> tuple[str, str]:
-    """The shelf's block with its date, where the database did not answer; and a line for the person."""
+def _old(
+    event: Event, settings: Settings, place: project.Project, seen: shelf.Seen, error: BaseException | None
+) -> tuple[str, str]:
+    """The shelf's block with its date, where the database did not answer; and a line for the person.
+
+    A session that goes on has such a block before it already.
+    """
     reason = "did not answer in time"
     if error is not None:
         log_trouble(settings.home, event.name, error)
         reason = str(getattr(error, "reason", "could not be read"))
-    block, at_us = shelf.from_shelf(settings.home, place.project_id)
-    message = ""
+    shelved = shelf.from_shelf(settings.home, place.project_id) if not seen.stamps else shelf.Shelved({})
+    block, message = shelved.text, ""
     if error is not None or not block:
         take_trouble(settings.home)
         message = f"ClaudeTools: the memory's database {reason} ({settings.below('log', 'hooks.log')})"
     if not block:
         return "", message
-    notice = f"The memory's database {reason}; this is what was known on {date(at_us)} UTC."
+    notice = f"The memory's database {reason}; this is what was known on {date(shelved.at_us)} UTC."
     head, line, rest = block.partition("\n")
     whole = f"{head}{line}{notice}\n{rest}" if head.startswith(f"<{FENCE}") else f"{notice}\n{block}"
-    return (whole if len(whole) <= settings.block_characters + len(notice) + 1 else ""), message
+    if len(whole) > settings.block_characters + len(notice) + 1:
+        return "", message
+    seen.stamps.update(shelved.stamps)
+    seen.figures = shelved.figures
+    return whole, message
 
 
 def _print(block: str, message: str) -> None:

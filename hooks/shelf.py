@@ -48,10 +48,7 @@ class Seen:
     )
 
     def __init__(self, said: dict[str, object]) -> None:
-        stamps = said.get("stamps")
-        self.stamps: dict[str, int] = (
-            {key: value for key, value in stamps.items() if isinstance(value, int)} if isinstance(stamps, dict) else {}
-        )
+        self.stamps = _stamps(said.get("stamps"))
         told = said.get("told")
         self.told: dict[str, None] = dict.fromkeys(map(str, told)) if isinstance(told, list) else {}
         figures = said.get("figures")
@@ -84,15 +81,41 @@ class Seen:
                 kept.pop(next(iter(kept)))
 
 
-def put_on_shelf(home: str, project: str, text: str) -> None:
+class Shelved:
+    """A block on the shelf: its text ("" for none), when it was made, and as `Seen` keeps them the records that it tells."""
+
+    __slots__ = ("at_us", "figures", "stamps", "text")
+
+    def __init__(self, said: dict[str, object]) -> None:
+        self.text = text_of(said, "text")
+        self.at_us = number_of(said, "at_us")
+        self.stamps = _stamps(said.get("stamps"))
+        figures = said.get("figures")
+        self.figures = Figures(figures if isinstance(figures, dict) else {})
+
+
+def put_on_shelf(
+    home: str, project: str, text: str, told: Iterable[Record] = (), figures: Figures | None = None
+) -> None:
     """Keep a block for a project.  Raises OSError."""
-    write_object(os.path.join(home, SHELF, f"{project}.json"), {"text": text, "at_us": now_us()})
+    write_object(
+        os.path.join(home, SHELF, f"{project}.json"),
+        {
+            "text": text,
+            "at_us": now_us(),
+            "stamps": {record.record_id: record.updated_us for record in told},
+            "figures": figures.flat() if figures is not None else {},
+        },
+    )
 
 
-def from_shelf(home: str, project: str) -> tuple[str, int]:
-    """The last good block of a project and when it was made; ("", 0) for none."""
-    said = read_object(os.path.join(home, SHELF, f"{project}.json"))
-    return (text_of(said, "text"), number_of(said, "at_us"))
+def from_shelf(home: str, project: str) -> Shelved:
+    """The last good block of a project."""
+    return Shelved(read_object(os.path.join(home, SHELF, f"{project}.json")))
+
+
+def _stamps(said: object) -> dict[str, int]:
+    return {key: value for key, value in said.items() if isinstance(value, int)} if isinstance(said, dict) else {}
 
 
 def read_seen(home: str, session_id: str) -> Seen | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hooks import spool
+from hooks import shelf, spool
 from hooks.project import identify
 from storage.address import parse_address
 from storage.engine import open_engine
@@ -23,6 +23,7 @@ from tests.hooks.conftest import Desk
 from tests.kit.mariadb import OWNER
 from tests.kit.stores import Databases, MariaDBStore, OnMariaDB, dropped_after
 
+NOWHERE = "/nowhere/claudetools.db"
 DIGEST = "Asked: move the checkout to the gateway\nOutcome: it speaks to the gateway\nEdited: checkout.py"
 
 
@@ -141,6 +142,24 @@ def test_a_missing_database_is_answered_from_the_shelf_with_its_date(desk: Any, 
     assert known in block
     assert "could not be read; this is what was known on 20" in block
     assert ("FileNotFoundError" if desk.store.kind == "sqlite" else "errno 1049") in desk.log()
+
+
+def test_a_session_that_goes_on_is_not_told_the_shelf_once_more(desk: Any, known: str):
+    assert known in desk.told()
+    desk.configure(database=NOWHERE)
+    assert desk.told("resume") == ""
+    assert known in desk.told("compact"), "what it was told is gone from the conversation"
+
+
+def test_what_the_shelf_told_is_not_news_when_the_database_is_back(desk: Any, known: str):
+    desk.told(session="s-before")
+    desk.configure(database=NOWHERE)
+    assert known in desk.told()
+    seen = shelf.read_seen(str(desk.home), "s-new")
+    assert seen is not None
+    assert seen.figures.records == 1
+    desk.configure()
+    assert desk.told("resume") == ""
 
 
 def test_without_database_and_shelf_nothing_is_said_but_that_there_was_trouble(desk: Any):

@@ -322,7 +322,7 @@ def test_a_forgotten_record_is_gone_everywhere_and_does_not_come_back(place: Any
         ("context.forget", "the client asked")
     ]
     assert "checkout" not in json.dumps(place.vault.dump(), default=repr)
-    assert shelf.from_shelf(place.home, project) == ("", 0)
+    assert shelf.from_shelf(place.home, project).text == ""
     assert place.app.context.recall(agent, "billing gateway checkout").hits == ()
     assert place.terms().get("#records") == 0
     kept.ask("and now more about the checkout service")
