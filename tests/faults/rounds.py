@@ -1,11 +1,11 @@
 """Random rounds of sessions on one or two computers while something goes wrong.
 
-python -m tests.faults.rounds sqlite|mariadb ROUNDS [SEED]
+python -m tests.faults.rounds sqlite|mariadb ROUNDS [SEED [FAULT]]
 
 Each round a session starts or goes on, something happens to it or around it, and at last all is well again and the
 spools are drained; what must hold then stands in `looks.py`.  A process is killed, or held while something else happens,
 at a random touch of the world outside (`launched.py`) or after a random time; the touch is drawn from as many as such a
-process was seen to make.
+process was seen to make.  FAULT narrows what goes wrong to the faults whose names hold it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Rounds:
         proxy: Proxy | None = None,
         server: MariaDB | None = None,
         database: str = "",
+        only: str = "",
     ) -> None:
         self.there = there
         self.nursery = nursery
@@ -98,7 +99,8 @@ class Rounds:
         if server is not None:
             self._while_there["kill -9 of MariaDB"] = self._killed_database
             self._while_there["the database's disk is full"] = self._full_database
-        self.faults = {**anywhen, **self._while_there}
+        every = {**anywhen, **self._while_there}
+        self.faults = {name: fault for name, fault in every.items() if only in name}
 
     def play(self, rounds: int, told: Callable[[int], None] = lambda _: None) -> Tally:
         """Plays so many rounds, each fault about as often as the others, and looks at what they left."""
@@ -488,19 +490,19 @@ class Rounds:
             self.tally.wrong.append(f"the last drain of {computer.name} ended with {code}")
 
 
-def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda _: None) -> Tally:
-    """Plays rounds on a database of a kind (`sqlite` or `mariadb`) of its own."""
+def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda _: None, *, only: str = "") -> Tally:
+    """Plays rounds on a database of a kind (`sqlite` or `mariadb`) of its own; only faults whose names hold `only`."""
     place = Path(tempfile.mkdtemp(prefix="claudetools-faults-"))
     try:
         if kind == "sqlite":
             with Nursery() as nursery, computers(place, None, nursery.ours) as (there, _, _):
-                return Rounds(there, seed, nursery).play(rounds, told)
+                return Rounds(there, seed, nursery, only=only).play(rounds, told)
         with (
             MariaDB(durable=True, room_mb=ROOM_MB) as server,
             Nursery() as nursery,
             computers(place, server, nursery.ours) as (there, proxy, name),
         ):
-            return Rounds(there, seed, nursery, proxy=proxy, server=server, database=name).play(rounds, told)
+            return Rounds(there, seed, nursery, proxy=proxy, server=server, database=name, only=only).play(rounds, told)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -508,8 +510,9 @@ def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda 
 def main() -> None:
     """By hand, with any number."""
     kind = sys.argv[1]
-    rounds, seed = (int(word) for word in [*sys.argv[2:], "1"][:2])
-    tally = run(kind, rounds, seed, lambda number: print(number, end=" ", flush=True))
+    rounds, seed = (int(word) for word in [*sys.argv[2:4], "1"][:2])
+    only = "".join(sys.argv[4:])
+    tally = run(kind, rounds, seed, lambda number: print(number, end=" ", flush=True), only=only)
     print(f"\n{rounds} rounds on {kind} with seed {seed}", *tally.lines(), sep="\n")
 
 
