@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -22,7 +22,12 @@ from domain.tokens import estimate
 
 TurnKind = Literal["prompt", "answer", "tool", "summary", "task"]
 
-LONGEST_LINE = 16 * 1024 * 1024
+MOST_OPEN = 64
+"""Calls that wait for their results; the client runs ten at once."""
+_LONGEST_TITLE = 1_000
+_MOST_BRANCHES = 50
+_COUNTED_AT_ONCE = 65_536
+_WHITE = b" \t\r\n\0"  # a file that was not closed in time may begin a row with NUL
 OWN_TOOLS = ("mcp__plugin_claudetools_claudetools__", "mcp__claudetools__")
 _PRIVATE = re.compile(r"<private>.*?(?:</private>|\Z)", re.DOTALL | re.IGNORECASE)
 _INJECTED = re.compile(
@@ -84,49 +89,38 @@ class Transcript:
     unreadable: int = 0
 
 
-def split_lines(chunks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[bytes]:
-    """Whole lines out of byte chunks, cut anywhere.  A line above `longest` bytes comes out empty, never in memory."""
-    kept: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        pieces = chunk.split(b"\n")
-        for number, piece in enumerate(pieces):
-            if number:
-                yield b"".join(kept) if size <= longest else b""
-                kept, size = [], 0
-            size += len(piece)
-            if size <= longest:
-                kept.append(piece)
-            else:
-                kept = []
-    if size:
-        yield b"".join(kept) if size <= longest else b""
-
-
 def read(lines: Iterable[bytes], *, aside: bool = False) -> Transcript:
-    """Read the lines of one transcript file.
+    """Read the lines of one transcript file into memory: for a short one, and for measuring.
 
     Never raises for what the file holds: a line that is torn, not UTF-8, not JSON or of an unknown
     kind is counted and passed over.  `aside` says that this is a subagent's file.
     """
-    reader = _Reader(aside=aside)
+    reader, silence = Reader(aside=aside), Silence()
+    turns: list[Turn] = []
     for line in lines:
-        reader.take(line)
-    return reader.finish()
-
-
-def join(main: Transcript, asides: Iterable[Transcript]) -> Transcript:
-    """A session with what its subagents did, in order of time."""
-    turns = list(main.turns)
-    for aside in asides:
-        turns.extend(aside.turns)
-    turns.sort(key=lambda turn: turn.at_us)
-    return replace(main, turns=tuple(turns))
+        told = reader.take(line)
+        if reader.begins_anew:
+            turns.clear()
+        turns.extend(turn for turn in told if silence.lets(turn))
+    turns.extend(turn for turn in reader.unfinished() if silence.lets(turn))
+    about = reader.about
+    return Transcript(
+        turns=tuple(turns),
+        title=about.title,
+        folder=about.folder,
+        branches=tuple(about.branches),
+        first_us=about.first_us,
+        last_us=about.last_us,
+        rows=about.rows,
+        unreadable=about.unreadable,
+    )
 
 
 def cost(turn: Turn) -> int:
     """The tokens that a turn took of what the model saw: its text, and all that a tool was given."""
-    return turn.tokens or estimate(turn.text) + sum(estimate(value) for value in _texts(turn.arguments))
+    return turn.tokens or sum(
+        estimate(piece) for text in (turn.text, *_texts(turn.arguments)) for piece in _pieces(text)
+    )
 
 
 def clean(text: str) -> str:
@@ -134,78 +128,122 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-class _Reader:
-    """Collects turns; a tool call waits in place for its result."""
+@dataclass(slots=True)
+class About:
+    """What the rows of a file say of their session, beside its turns.  The newest branch stands last."""
 
-    def __init__(self, *, aside: bool) -> None:
+    title: str = ""
+    folder: str = ""
+    branches: dict[str, None] = field(default_factory=dict)
+    first_us: int = 0
+    last_us: int = 0
+    rows: int = 0
+    unreadable: int = 0
+
+
+class Reader:
+    """Reads the lines of one file as they come.  A tool's call is told when its result is there.
+
+    What it holds is bounded: the calls that wait for their results, and no more than `MOST_OPEN` of
+    them.  `has_own_file` tells of another session's id whether that session is told by itself; what
+    a fork copied from such a one is not told again.
+    """
+
+    def __init__(self, *, aside: bool = False, has_own_file: Callable[[str], bool] = lambda _: True) -> None:
         self._aside = aside
-        self._turns: list[Turn] = []
-        self._calls: dict[str, int] = {}
-        self._branches: dict[str, None] = {}
-        self._title = ""
-        self._folder = ""
-        self._first = 0
-        self._last = 0
-        self._rows = 0
-        self._unreadable = 0
+        self._has_own_file = has_own_file
+        self._open: dict[str, Turn] = {}
+        self._told: list[Turn] = []
+        self.about = About()
+        self.begins_anew = False
+        """Whether the last line showed that all before it was copied from another session."""
 
-    def take(self, line: bytes) -> None:
-        stripped = line.strip()
+    def take(self, line: bytes) -> list[Turn]:
+        """The turns that a line completes.  Never raises for what it holds."""
+        self.begins_anew = False
+        stripped = line.strip(_WHITE)
         if not stripped:
-            return
-        self._rows += 1
+            return []
+        self.about.rows += 1
         try:
             row = json.loads(stripped.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
-            self._unreadable += 1
-            return
+            row = None
         if not isinstance(row, dict):
-            self._unreadable += 1
-            return
+            self.about.unreadable += 1
+            return []
         kind = row.get("type")
-        if kind in ("user", "assistant"):
+        if kind in ("user", "assistant", "attachment"):
             self._chain_row(kind, row)
         elif kind in ("ai-title", "custom-title", "summary"):
-            self._title = (
-                clean(_text(row.get("customTitle") or row.get("aiTitle") or row.get("summary")))[:200] or self._title
-            )
+            given = row.get("customTitle") or row.get("aiTitle") or row.get("summary")
+            # Longer than it is shown: what is cut off is cut off when it was struck.
+            self.about.title = clean(_text(given))[:_LONGEST_TITLE] or self.about.title
+        told, self._told = self._told, []
+        return told
 
-    def finish(self) -> Transcript:
-        return Transcript(
-            turns=tuple(_remembered(self._turns)),
-            title=self._title,
-            folder=self._folder,
-            branches=tuple(self._branches),
-            first_us=self._first,
-            last_us=self._last,
-            rows=self._rows,
-            unreadable=self._unreadable,
-        )
+    def unfinished(self) -> list[Turn]:
+        """The calls whose results have not come."""
+        return list(self._open.values())
 
     def _chain_row(self, kind: str, row: Mapping[str, object]) -> None:
+        if self._is_copied(row):
+            return
+        at_us = microseconds(row.get("timestamp")) or self.about.last_us
+        if kind == "attachment":
+            self._attachment(row, at_us)
+            return
         message = row.get("message")
         if not isinstance(message, dict):
             return
-        at_us = _microseconds(row.get("timestamp")) or self._last
-        self._first = self._first or at_us
-        self._last = max(self._last, at_us)
-        self._folder = self._folder or _text(row.get("cwd"))
-        branch = _text(row.get("gitBranch"))
+        about = self.about
+        about.first_us = about.first_us or at_us
+        about.last_us = max(about.last_us, at_us)
+        about.folder = about.folder or _text(row.get("cwd"))
+        branch = _text(row.get("gitBranch"))[:_LONGEST_TITLE]
         if branch and branch != "HEAD":
-            # The newest branch stands last.
-            self._branches.pop(branch, None)
-            self._branches[branch] = None
+            about.branches.pop(branch, None)
+            about.branches[branch] = None
+            if len(about.branches) > _MOST_BRANCHES:
+                about.branches.pop(next(iter(about.branches)))
         aside = self._aside or row.get("isSidechain") is True
         content = message.get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(blocks, list):
             return
         if row.get("isCompactSummary") is True:
-            self._turns.append(Turn("summary", _PRIVATE.sub("", clean(_unframed(_joined(blocks)))), at_us, aside=aside))
+            self._told.append(Turn("summary", _PRIVATE.sub("", clean(_unframed(_joined(blocks)))), at_us, aside=aside))
         elif kind == "assistant":
             self._assistant(blocks, at_us, aside=aside)
         else:
-            self._user(blocks, at_us, meta=row.get("isMeta") is True, aside=aside)
+            hidden = row.get("isMeta") is True or not _is_a_persons(row.get("origin"))
+            self._user(blocks, at_us, hidden=hidden, aside=aside)
+
+    def _is_copied(self, row: Mapping[str, object]) -> bool:
+        """Whether a row belongs to the session that this one was forked from."""
+        origin = row.get("forkedFrom")
+        if isinstance(origin, dict):  # `/branch` marks every row
+            return self._has_own_file(_text(origin.get("sessionId")))
+        asked = _text(row.get("requestSessionId"))  # `--fork-session` leaves who asked the model
+        if not asked or asked == row.get("sessionId") or not self._has_own_file(asked):
+            return False
+        self._open.clear()
+        self._told.clear()
+        self.about = About(title=self.about.title, rows=self.about.rows, unreadable=self.about.unreadable)
+        self.begins_anew = True
+        return True
+
+    def _attachment(self, row: Mapping[str, object], at_us: int) -> None:
+        """What the person typed while Claude worked; everything else that is attached was typed by nobody."""
+        attached = row.get("attachment")
+        if not isinstance(attached, dict) or attached.get("type") != "queued_command":
+            return
+        if attached.get("commandMode", "prompt") != "prompt" or attached.get("isMeta") is True:
+            return
+        if not _is_a_persons(attached.get("origin")) or self._aside or row.get("isSidechain") is True:
+            return
+        given = attached.get("prompt")
+        self._user([{"type": "text", "text": given}] if isinstance(given, str) else given, at_us)
 
     def _assistant(self, blocks: list[object], at_us: int, *, aside: bool) -> None:
         for block in blocks:
@@ -214,42 +252,55 @@ class _Reader:
             if block.get("type") == "text":
                 text = _PRIVATE.sub("", clean(_text(block.get("text")))).strip()
                 if text:
-                    self._turns.append(Turn("answer", text, at_us, aside=aside))
+                    self._told.append(Turn("answer", text, at_us, aside=aside))
             elif block.get("type") == "tool_use":
                 name = _text(block.get("name"))[:200]
                 given = block.get("input")
                 arguments = reduced(name, given if isinstance(given, dict) else {})
-                self._calls[_text(block.get("id"))] = len(self._turns)
-                self._turns.append(Turn("tool", "", at_us, name, arguments, aside=aside))
+                self._open[_text(block.get("id"))[:200]] = Turn("tool", "", at_us, name, arguments, aside=aside)
+                if len(self._open) > MOST_OPEN:
+                    self._told.append(self._open.pop(next(iter(self._open))))
 
-    def _user(self, blocks: list[object], at_us: int, *, meta: bool, aside: bool) -> None:
+    def _user(self, blocks: object, at_us: int, *, hidden: bool = False, aside: bool = False) -> None:
         typed: list[str] = []
-        for block in blocks:
+        for block in blocks if isinstance(blocks, list) else []:
             if not isinstance(block, dict):
                 continue
             if block.get("type") == "tool_result":
-                self._result(block)
-            elif block.get("type") == "text" and not meta:
+                self._result(block, at_us)
+            elif block.get("type") == "text" and not hidden:
                 typed.append(_text(block.get("text")))
         text = typed_text("\n".join(typed))
         if text.startswith(_CONTINUED):
-            self._turns.append(Turn("summary", _unframed(text), at_us, aside=aside))
+            self._told.append(Turn("summary", _unframed(text), at_us, aside=aside))
         elif text:
-            self._turns.append(Turn("task" if aside else "prompt", text, at_us, aside=aside))
+            self._told.append(Turn("task" if aside else "prompt", text, at_us, aside=aside))
 
-    def _result(self, block: Mapping[str, object]) -> None:
-        place = self._calls.pop(_text(block.get("tool_use_id")), None)
-        if place is None:
+    def _result(self, block: Mapping[str, object], at_us: int) -> None:
+        call = self._open.pop(_text(block.get("tool_use_id"))[:200], None)
+        if call is None:
             return
-        call = self._turns[place]
         content = block.get("content")
         text = content if isinstance(content, str) else _joined(content if isinstance(content, list) else [])
         kept = "" if is_own(call.tool) else _PRIVATE.sub("", clean(text))
-        self._turns[place] = replace(call, text=kept, failed=block.get("is_error") is True)
+        self._told.append(replace(call, text=kept, failed=block.get("is_error") is True, at_us=at_us))
         said = _ANSWERED_CALL.search(kept) if kept.startswith(REFUSED) else None
         if said and not call.aside:
             # A call that the person stopped with a word of direction: that word is theirs.
-            self._turns.append(Turn("prompt", said.group(1).strip(), self._last))
+            self._told.append(Turn("prompt", said.group(1).strip(), at_us))
+
+
+class Silence:
+    """Leaves out what a person asked not to remember: that prompt, and all up to the next one."""
+
+    def __init__(self) -> None:
+        self._silent = False
+
+    def lets(self, turn: Turn) -> bool:
+        """Whether this turn, the next in order, may be remembered."""
+        if turn.kind == "prompt":
+            self._silent = _DO_NOT_REMEMBER.search(turn.text) is not None
+        return not self._silent
 
 
 def is_own(tool: str) -> bool:
@@ -280,14 +331,9 @@ def typed_text(text: str) -> str:
     return _INTERRUPTED.sub("", text).strip()
 
 
-def _remembered(turns: Iterable[Turn]) -> Iterator[Turn]:
-    """The turns without those that the person asked not to remember, up to the next prompt."""
-    silent = False
-    for turn in turns:
-        if turn.kind == "prompt":
-            silent = _DO_NOT_REMEMBER.search(turn.text) is not None
-        if not silent:
-            yield turn
+def _is_a_persons(origin: object) -> bool:
+    """Whether a prompt came from a person; older clients say nothing of it."""
+    return not isinstance(origin, dict) or origin.get("kind") in ("human", None)
 
 
 def _unframed(text: str) -> str:
@@ -306,6 +352,15 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(inner)
 
 
+def _pieces(text: str) -> Iterator[str]:
+    """A text in pieces: counting takes twenty times the memory of what is counted at once."""
+    if len(text) <= _COUNTED_AT_ONCE:
+        yield text
+        return
+    for at in range(0, len(text), _COUNTED_AT_ONCE):
+        yield text[at : at + _COUNTED_AT_ONCE]
+
+
 def _joined(blocks: Iterable[object]) -> str:
     return "\n".join(
         _text(block.get("text")) for block in blocks if isinstance(block, dict) and block.get("type") == "text"
@@ -316,7 +371,8 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _microseconds(value: object) -> int:
+def microseconds(value: object) -> int:
+    """A row's time in microseconds since 1970; 0 where it is none."""
     try:
         return int(datetime.fromisoformat(_text(value)).timestamp() * 1_000_000)
     except (ValueError, OverflowError, OSError):

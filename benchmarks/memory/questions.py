@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.memory.dataset import Options, Session, sessions
-from mcp_server.services.transcripts import read_file
+from mcp_server.services.transcripts import read_session
 
 ADVERSARIAL = 5
 SUBSTANTIAL = 40
@@ -153,7 +153,7 @@ def _specific(session: Session, known: list[Session]) -> set[str]:
 
 def _opening(session: Session) -> tuple[str, str, str]:
     """The first substantial prompt, and the branches at a session's beginning and end."""
-    transcript, _ = read_file(session.path)
+    transcript, _ = read_session(session.path)
     prompts = (turn.text for turn in transcript.turns if turn.kind == "prompt" and not turn.aside)
     prompt = next((said for said in prompts if len(said) >= SUBSTANTIAL and not said.startswith(("/", "<"))), "")
     branches = _branches(session.path)

@@ -1,7 +1,7 @@
 """Capture: notes of the spool to context records.
 
 The transcript is read, struck, and digested before any transaction; the finished record is struck
-once more and written in one.  A note is taken out only when what it points to is kept, and only
+once more and written in one.  A process that lives on reads of a session what is new.  A note is taken out only when what it points to is kept, and only
 if no newer note took its place: killed at any moment, the next drain does the same again.  So the
 spool is the outbox: while the database is away, or refuses this machine, notes stay where they are.
 
@@ -16,34 +16,36 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from domain import text as analyser
 from domain.actors import Actor
 from domain.context import SESSION, ContextRecord
-from domain.digest import PROVENANCE, account
+from domain.digest import PROVENANCE
 from domain.errors import Broken, Conflict, Denied, Unauthenticated, Unavailable
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.redaction import Redactor
-from domain.striking import strike_all, strike_transcript
-from domain.transcript import Transcript
+from domain.striking import strike_all
 from hooks import shelf, spool
+from hooks.event import is_session_id
 from hooks.files import log_trouble, now_us, tell_trouble
 from hooks.project import identify, is_default_branch
 from mcp_server.config import Settings
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.rescan import STRIKE_AGAIN_S, Rescan
-from mcp_server.services.transcripts import read_session, settle, total_size
+from mcp_server.services.transcripts import Followed, Replaced, settle, total_size
 from mcp_server.work import RecordingUnit, Work
 
 GONE_US = 60_000_000
 """How long a transcript may not be there yet before its note is set aside."""
 MOST_FAILURES = 3
+MOST_FOLLOWED = 4
+"""Sessions of which this process remembers how far it has read them; a few megabytes each."""
 LOCK_FILE = ".lock"
 LOOK_EVERY_S = 0.02
 SAME_CLOCK_US = 100_000
@@ -79,6 +81,7 @@ class Capture:
         self._failures: Counter[str] = Counter()
         self._read: dict[str, int] = {}
         self._asked = False
+        self._followed: dict[str, Followed] = {}
 
     def drain(self, *, project: str = "", wait: float = 10.0) -> DrainOutcome:
         """Capture every session whose note waits (of one project, where it is named).
@@ -245,16 +248,16 @@ class Capture:
             return "gone"
         if known is not None and (known < 0 or known >= size):
             return "unchanged"
-        transcript, size = read_session(path)
-        self._read[note.session_id] = size
-        if not any(turn.kind != "tool" for turn in transcript.turns):
-            return "unchanged"
         for _ in range(MOST_FAILURES):
             redactor = self._redaction.current()
             held = self._redaction.held()
             if held.redactor is not redactor:  # another thread has just loaded a newer one
                 continue
-            record = self.record(note, transcript, size, redactor)
+            followed, size = self._caught_up(note.session_id, path, redactor)
+            self._read[note.session_id] = size
+            if not followed.says_something:
+                return "unchanged"
+            record = self.record(note, followed, size)
             try:
                 kept = self._work.recorded(self._machine, partial(_keep, record, held.mark, is_new=known is None))
             except _Behind:
@@ -262,12 +265,43 @@ class Capture:
             return "captured" if kept else "unchanged"
         raise Unavailable("the vault's values keep changing", hint="try again")
 
-    def record(self, note: spool.Note, transcript: Transcript, size: int, redactor: Redactor) -> ContextRecord:
-        """The finished record of a session: struck, digested, and struck once more."""
+    def _caught_up(self, session_id: str, path: Path, redactor: Redactor) -> tuple[Followed, int]:
+        """A session read up to now, and its size; from the start where it was not followed by this redactor."""
+        followed = self._followed.pop(session_id, None)
+        if followed is None or followed.redactor is not redactor or followed.path != path:
+            followed = Followed(path, redactor, self._has_own_file(path.parent))
+        try:
+            size = followed.catch_up()
+        except Replaced:
+            followed = Followed(path, redactor, self._has_own_file(path.parent))
+            size = followed.catch_up()
+        self._followed[session_id] = followed
+        while len(self._followed) > MOST_FOLLOWED:
+            self._followed.pop(next(iter(self._followed)))
+        return followed, size
+
+    def _has_own_file(self, folder: Path) -> Callable[[str], bool]:
+        """Whether another session is told by itself: its transcript lies in the same folder, or it was kept or forgotten."""
+
+        @cache
+        def told(session_id: str) -> bool:
+            if not is_session_id(session_id):
+                return False
+            if (folder / f"{session_id}.jsonl").exists():
+                return True
+            key = self._key(session_id)
+            with self._work.reading(None) as unit:
+                return key in unit.context.known_sizes([key])
+
+        return told
+
+    def record(self, note: spool.Note, followed: Followed, size: int) -> ContextRecord:
+        """The finished record of a session as far as it was read: digested, and struck once more."""
+        redactor, about = followed.redactor, followed.about
         strike = redactor.strike
-        clean, counts = strike_transcript(strike, transcript)
-        told_of = account(clean)
-        short = told_of.digest(title=clean.title)
+        counts = followed.counts
+        told_of = followed.account()
+        short = told_of.digest(title=strike(about.title).text)
         long_form = told_of.body()
         texts, again = strike_all(
             strike,
@@ -276,7 +310,7 @@ class Capture:
         title, outcome, told, person, rest, *files = texts
         counts.update(again)
         # The names of folders, branches and clients are not written by us either.
-        names = [note.project_name, note.client, branch_of(transcript, note)]
+        names = [note.project_name, note.client, branch_of(about.branches, note)]
         (project_name, client, branch), hidden = strike_all(redactor.strike_values, names)
         counts.update(hidden)
         person_terms = analyser.index_tokens(person)
@@ -287,9 +321,7 @@ class Capture:
         behind_us = at_us - now_us()
         if abs(behind_us) < SAME_CLOCK_US:
             behind_us = 0
-        first_us, last_us = (
-            min(at_us, us + behind_us) if us else at_us for us in (transcript.first_us, transcript.last_us)
-        )
+        first_us, last_us = (min(at_us, us + behind_us) if us else at_us for us in (about.first_us, about.last_us))
         return ContextRecord(
             record_id=new_id("cx"),
             kind=SESSION,
@@ -373,9 +405,9 @@ def _is_orphan(seen: shelf.Seen, kept: int | None) -> bool:
     return kept is None or 0 <= kept < total_size(Path(seen.transcript_path))
 
 
-def branch_of(transcript: Transcript, note: spool.Note) -> str:
+def branch_of(branches: Iterable[str], note: spool.Note) -> str:
     """The branch that a session's work belongs to: the last that is not the default one; "" for none."""
-    for branch in reversed(transcript.branches):
+    for branch in reversed(list(branches)):
         if not is_default_branch(branch, note.cwd):
             return branch[:200]
     return note.branch[:200]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from domain.transcript import LONGEST_LINE, Transcript, read, split_lines
+from domain.lines import LONGEST_LINE, split_lines
+from domain.transcript import MOST_OPEN, Reader, Transcript, read
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
 WITHOUT_HURRY = settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -167,6 +168,165 @@ def test_a_line_that_is_too_long_is_passed_over_and_the_next_one_read():
     chunks = [b"x" * 600, b"y" * 600, b"\nshort\n"]
     assert list(split_lines(chunks, longest=1000)) == [b"", b"short"]
     assert LONGEST_LINE > 1_000_000
+
+
+def test_what_was_typed_while_claude_worked_is_a_prompt():
+    def queued(prompt: Any, **more: Any) -> dict[str, Any]:
+        return {
+            "type": "attachment",
+            "attachment": {"type": "queued_command", "prompt": prompt, **more},
+            "timestamp": AT,
+        }
+
+    told = parse(
+        queued("and the docs as well", commandMode="prompt", origin={"kind": "human"}),
+        queued([{"type": "text", "text": "and the tests"}, {"type": "image", "source": {"data": "AAAA"}}]),
+        queued("OURS", commandMode="task-notification"),
+        queued("OURS", commandMode="bash"),
+        queued("OURS", isMeta=True),
+        queued("OURS", origin={"kind": "peer"}),
+        queued("<task-notification>OURS</task-notification>", commandMode="prompt"),
+    )
+    assert kinds(told) == [("prompt", "and the docs as well"), ("prompt", "and the tests")]
+
+
+@pytest.mark.parametrize("kind", ["task-notification", "channel", "peer", "auto-continuation", "something-new"])
+def test_what_another_program_sent_is_no_prompt(kind: str):
+    told = parse(row("user", "OURS", origin={"kind": kind}), row("user", "mine", origin={"kind": "human"}))
+    assert kinds(told) == [("prompt", "mine")]
+
+
+@pytest.mark.parametrize(
+    "bookkeeping",
+    [
+        {"type": kind, **more}
+        for kind, more in {
+            "progress": {"data": {"type": "agent_progress", "message": {"message": {"content": "OURS"}}}},
+            "file-history-snapshot": {"snapshot": {"trackedFileBackups": {"OURS": {}}}},
+            "file-history-delta": {"messageId": "OURS"},
+            "last-prompt": {"lastPrompt": "OURS"},
+            "pr-link": {"prUrl": "OURS"},
+            "tag": {"tag": "OURS"},
+            "agent-name": {"agentName": "OURS"},
+            "mode": {"mode": "OURS"},
+            "cost-state": {"totalCostUSD": 1},
+            "content-replacement": {"replacements": ["OURS"]},
+            "tools-used": {"tools": ["OURS"]},
+            "relocated": {"relocatedCwd": "OURS"},
+            "continued-in": {"sessionId": "OURS"},
+            "system": {"subtype": "local_command", "content": "<local-command-stdout>OURS</local-command-stdout>"},
+        }.items()
+    ],
+)
+def test_bookkeeping_is_read_over(bookkeeping: dict[str, Any]):
+    told = parse(bookkeeping, row("user", "mine"))
+    assert "OURS" not in repr(told)
+    assert kinds(told) == [("prompt", "mine")]
+
+
+@pytest.mark.parametrize(
+    "attached",
+    ["edited_text_file", "file", "task_reminder", "nested_memory", "skill_listing", "hook_system_message", "plan_mode"],
+)
+def test_what_the_client_attached_was_said_by_nobody(attached: str):
+    told = parse({"type": "attachment", "attachment": {"type": attached, "content": "OURS", "snippet": "OURS"}})
+    assert told.turns == ()
+
+
+def test_titles_are_the_newest_of_any_kind():
+    told = parse(
+        {"type": "summary", "summary": "Old title", "leafUuid": "x"},
+        {"type": "ai-title", "aiTitle": "Made title"},
+        {"type": "custom-title", "customTitle": "Given title"},
+    )
+    assert told.title == "Given title"
+
+
+def test_what_a_branch_copied_is_told_by_the_session_it_was_copied_from():
+    copied = {"forkedFrom": {"sessionId": "parent", "messageUuid": "u"}, "sessionId": "fork"}
+    rows = [row("user", "COPIED", **copied), row("assistant", [{"type": "text", "text": "COPIED"}], **copied)]
+    rows.append(row("user", "and now something else", sessionId="fork"))
+    assert kinds(parse(*rows)) == [("prompt", "and now something else")]
+
+
+def test_what_a_forked_session_copied_is_told_by_the_session_it_was_copied_from():
+    told = parse(
+        row("user", "COPIED", sessionId="fork"),
+        use("t1", "Bash", command="COPIED"),
+        row("assistant", [{"type": "text", "text": "COPIED"}], sessionId="fork", requestSessionId="parent"),
+        row("user", "and now something else", sessionId="fork"),
+        row("assistant", [{"type": "text", "text": "done"}], sessionId="fork", requestSessionId="fork"),
+    )
+    assert kinds(told) == [("prompt", "and now something else"), ("answer", "done")]
+    assert "COPIED" not in repr(told)
+
+
+def test_what_was_copied_is_told_where_its_own_session_is_not_there():
+    reader = Reader(has_own_file=lambda session: session != "gone")
+    rows = [
+        row("user", "first", forkedFrom={"sessionId": "gone"}),
+        row("assistant", [{"type": "text", "text": "second"}], sessionId="fork", requestSessionId="gone"),
+    ]
+    assert [turn.text for one in rows for turn in reader.take(json.dumps(one).encode())] == ["first", "second"]
+
+
+def test_results_come_in_the_order_in_which_they_came():
+    told = parse(
+        use("t1", "Bash", command="slow"), use("t2", "Bash", command="quick"), result("t2", "b"), result("t1", "a")
+    )
+    assert [turn.arguments["command"] for turn in told.turns] == ["quick", "slow"]
+
+
+def test_calls_without_results_are_told_at_the_end_and_only_so_many_wait():
+    told = parse(*(use(f"t{number}", "Bash", command=str(number)) for number in range(200)), result("t199", "ok"))
+    assert sorted(int(str(turn.arguments["command"])) for turn in told.turns) == list(range(200))
+    reader = Reader()
+    for number in range(200):
+        reader.take(json.dumps(use(f"t{number}", "Bash", command="x")).encode())
+    assert len(reader.unfinished()) == MOST_OPEN
+
+
+def test_images_and_references_in_results_are_no_text():
+    blocks = [
+        {"type": "image", "source": {"type": "base64", "data": "IMAGE"}},
+        {"type": "text", "text": "a chart"},
+        {"type": "tool_reference", "tool_name": "X"},
+    ]
+    told = parse(use("t1", "Read", file_path="/p/a.png"), result("t1", blocks), row("user", [blocks[0]]))
+    assert kinds(told) == [("tool", "a chart")]
+    assert "IMAGE" not in repr(told)
+
+
+def test_of_an_output_that_the_client_kept_elsewhere_what_the_model_saw_is_told():
+    shown = "<persisted-output>\nOutput too large (90KB). Full output saved to: /x/t1.txt\n\nPreview:\nline 1\n</persisted-output>"
+    assert kinds(parse(use("t1", "Bash", command="x"), result("t1", shown))) == [("tool", shown)]
+
+
+def test_a_row_that_begins_with_nul_is_read():
+    assert [turn.text for turn in read([b"\0\0" + json.dumps(row("user", "hello there")).encode()]).turns] == [
+        "hello there"
+    ]
+
+
+def test_rows_of_2025_are_read_as_they_were_written():
+    told = parse(
+        {"type": "summary", "summary": "The parser", "leafUuid": "x"},
+        {"type": "user", "message": {"role": "user", "content": "Fix the parser"}, "isSidechain": False, "userType": "external",
+         "cwd": "/p", "sessionId": "s", "version": "1.0.35", "uuid": "u1", "timestamp": AT},
+        {"type": "assistant", "message": {"content": [
+            {"type": "text", "text": "I do."}, {"type": "tool_use", "id": "t1", "name": "TodoWrite", "input": {"todos": []}}]},
+         "costUSD": 0.1, "durationMs": 3, "timestamp": AT},
+        {"type": "user", "message": {"content": [{"type": "tool_result", "tool_use_id": "t1", "content": "Todos have been modified"}]},
+         "toolUseResult": {"oldTodos": [], "newTodos": []}, "timestamp": AT},
+        {"type": "user", "isSidechain": True, "message": {"content": "SUBTASK"}, "timestamp": AT},
+    )  # fmt: skip
+    assert [(turn.kind, turn.tool or turn.text) for turn in told.turns] == [
+        ("prompt", "Fix the parser"),
+        ("answer", "I do."),
+        ("tool", "TodoWrite"),
+        ("task", "SUBTASK"),
+    ]
+    assert told.title == "The parser"
 
 
 @WITHOUT_HURRY

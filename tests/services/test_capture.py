@@ -233,18 +233,18 @@ def test_while_the_database_is_away_the_notes_stay(place: Any):
 def test_a_newer_note_that_came_in_meanwhile_stays(place: Any, monkeypatch: pytest.MonkeyPatch):
     session = place.session().work()
     session.note()
-    reading = capturing.read_session
+    reading = capturing.Followed.catch_up
 
-    def read_and_meanwhile(path: Path) -> Any:
-        told = reading(path)
+    def read_and_meanwhile(followed: Any) -> int:
+        told = reading(followed)
         session.ask("one more thing, about the retries of it")
         session.note()
         return told
 
-    monkeypatch.setattr(capturing, "read_session", read_and_meanwhile)
-    place.app.capture.drain()
+    with monkeypatch.context() as patched:
+        patched.setattr(capturing.Followed, "catch_up", read_and_meanwhile)
+        place.app.capture.drain()
     assert spool.is_waiting(place.home)
-    monkeypatch.setattr(capturing, "read_session", reading)
     place.app.capture.drain()
     (row,) = place.records()
     assert "about the retries" in row["body_person"]
@@ -334,14 +334,14 @@ def test_a_failing_record_is_set_aside_after_a_few_tries(place: Any, monkeypatch
     bad, good = place.session().work("bad"), place.session().work("good")
     bad.note()
     good.note()
-    account = capturing.account
+    account = capturing.Followed.account
 
-    def fail_for_bad(transcript: Any) -> Any:
-        if "bad service" in transcript.turns[0].text:
+    def fail_for_bad(followed: Any) -> Any:
+        if "bad service" in account(followed).body().person:
             raise RuntimeError("HIDDEN")
-        return account(transcript)
+        return account(followed)
 
-    monkeypatch.setattr(capturing, "account", fail_for_bad)
+    monkeypatch.setattr(capturing.Followed, "account", fail_for_bad)
     outcomes = [place.app.capture.drain() for _ in range(capturing.MOST_FAILURES)]
     assert outcomes[0].captured == 1
     assert outcomes[0].waiting == 1
