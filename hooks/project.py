@@ -13,6 +13,10 @@ import time
 
 from hooks.files import read_object, read_small, remove, text_of, write_object
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ID_FILE = "claudetools-project"
 BINDINGS_FILE = "bindings.json"
 _LONGEST_CONFIG = 262_144
@@ -27,15 +31,25 @@ _MOST_LEVELS = 64
 
 
 class Project:
-    """A project as a folder shows it.  `branch` is "" on the default branch, off any, and without a repository."""
+    """A project as a folder shows it.  `branch` is "" on the default branch, off any, and without a repository.
 
-    __slots__ = ("branch", "name", "project_id", "root")
+    `anchor` is the folder that stands for all its worktrees; of one that its repository does not
+    know, itself.  `is_claimed` says that the id comes out of files of the folder, which may say
+    anything; else it is this machine's own.
+    """
 
-    def __init__(self, project_id: str, name: str, root: str, branch: str = "") -> None:
+    __slots__ = ("anchor", "branch", "is_claimed", "machine_id", "name", "project_id", "root")
+
+    def __init__(
+        self, project_id: str, name: str, root: str, branch: str = "", *, anchor: str = "", machine_id: str = ""
+    ) -> None:
         self.project_id = project_id
         self.name = name
         self.root = root
         self.branch = branch
+        self.anchor = anchor or root
+        self.is_claimed = bool(anchor)
+        self.machine_id = machine_id
 
 
 def identify(folder: str, machine_id: str) -> Project:
@@ -43,19 +57,22 @@ def identify(folder: str, machine_id: str) -> Project:
     folder = os.path.realpath(folder.replace("\0", "") or os.sep)
     root, git = _repository(folder)
     if not git:
-        return Project(_hashed("path", machine_id, folder), os.path.basename(folder) or folder, folder)
+        path_id = _hashed("path", machine_id, folder)
+        return Project(path_id, os.path.basename(folder) or folder, folder, machine_id=machine_id)
     common = _common_directory(git)
     branch = _branch(git, common)
+    anchor = _anchor(root, git, common)
     url = _remote(read_small(os.path.join(common, "config"), _LONGEST_CONFIG))
     if url:
         where = normalised(url, common)
         local = where.startswith("/")
         # A token may be carried behind the path.
         name = re.split(r"[?#]", where, maxsplit=1)[0].rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
-        return Project(_hashed("remote", machine_id if local else "", where), name, root, branch)
+        remote_id = _hashed("remote", machine_id if local else "", where)
+        return Project(remote_id, name, root, branch, anchor=anchor, machine_id=machine_id)
     own = _minted(common) or _hashed("path", machine_id, common)
     name = os.path.basename(os.path.dirname(common) if os.path.basename(common) == ".git" else common)
-    return Project(own, name.removesuffix(".git"), root, branch)
+    return Project(own, name.removesuffix(".git"), root, branch, anchor=anchor, machine_id=machine_id)
 
 
 def normalised(url: str, base: str = "/") -> str:
@@ -75,30 +92,47 @@ def normalised(url: str, base: str = "/") -> str:
 
 def client_of(home: str, folder: str, session_id: str = "") -> str:
     """The client that a session or a folder (or one above it) is bound to; "" for none."""
+    return binding_of(home, folder, session_id)[0]
+
+
+def binding_of(home: str, folder: str, session_id: str = "") -> tuple[str, str]:
+    """That client, and the folder that is bound to it: "" where it is the session, or nothing."""
     said = read_object(os.path.join(home, BINDINGS_FILE))
     sessions, folders = said.get("sessions"), said.get("folders")
     if isinstance(sessions, dict) and text_of(sessions, session_id):
-        return text_of(sessions, session_id)
-    if not isinstance(folders, dict) or not folder:
-        return ""
+        return (text_of(sessions, session_id), "")
+    if isinstance(folders, dict) and folder:
+        for place in above(folder):
+            if text_of(folders, place):
+                return (text_of(folders, place), place)
+    return ("", "")
+
+
+def above(folder: str) -> Iterator[str]:
+    """A folder and those above it, as they really lie."""
     place = os.path.realpath(folder)
     for _ in range(_MOST_LEVELS):
-        if text_of(folders, place):
-            return text_of(folders, place)
-        above = os.path.dirname(place)
-        if above == place:
-            break
-        place = above
-    return ""
+        yield place
+        upper = os.path.dirname(place)
+        if upper == place:
+            return
+        place = upper
 
 
 def bind(home: str, *, client: str, folder: str = "", session_id: str = "") -> None:
-    """Bind a folder, or a session, to a client; an empty client takes the binding out.  Raises OSError."""
+    """Bind a folder, or a session, to a client; an empty client takes the binding out.  Raises OSError.
+
+    Sessions of which nothing is known any more leave the file.
+    """
     path = os.path.join(home, BINDINGS_FILE)
     said = read_object(path)
     for name, key in (("folders", os.path.realpath(folder) if folder else ""), ("sessions", session_id)):
         bound = said.get(name)
         entries: dict[str, object] = dict(bound) if isinstance(bound, dict) else {}
+        if name == "sessions":
+            entries = {
+                one: to for one, to in entries.items() if os.path.exists(os.path.join(home, "seen", f"{one}.json"))
+            }
         if key and client:
             entries[key] = client
         elif key:
@@ -131,6 +165,18 @@ def _common_directory(git: str) -> str:
     """What all worktrees of a repository share."""
     said = read_small(os.path.join(git, "commondir"), 4_096).strip()
     return os.path.realpath(os.path.join(git, said)) if said else os.path.realpath(git)
+
+
+def _anchor(root: str, git: str, common: str) -> str:
+    """The folder of a repository's own clone, for its worktrees too, where the repository itself names this one."""
+    own = os.path.join(root, ".git")
+    if git == own and not os.path.islink(own) and common == os.path.realpath(own):
+        return root
+    named = read_small(os.path.join(git, "gitdir"), 4_096).strip()  # what a repository keeps of each of its worktrees
+    inside = os.path.realpath(git).startswith(os.path.join(common, "worktrees") + os.sep)
+    if named and inside and not os.path.islink(own) and os.path.realpath(named) == os.path.realpath(own):
+        return os.path.dirname(common) if os.path.basename(common) == ".git" else common
+    return root
 
 
 def _branch(git: str, common: str) -> str:

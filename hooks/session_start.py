@@ -17,12 +17,15 @@ import time
 
 from domain.recall import FENCE, Place, date, newest, pack
 from domain.tokens import estimate
-from hooks import project, shelf, spool, telling
+from hooks import project, shelf, spool, telling, trust
 from hooks.event import Event, Settings
 from hooks.files import log_trouble, now_us, take_trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domain.recall import Record
     from storage import direct
 
 _SHUT_OUT = (
@@ -54,15 +57,18 @@ def run(event: Event, settings: Settings) -> None:
     until = time.monotonic() + settings.deadline_ms / 1000
     place = project.identify(event.folder, settings.machine_id)
     client = project.client_of(settings.home, event.folder, event.session_id)
+    sight = trust.sight(settings.home, place, event.folder, client)
+    here = Place(project=place.project_id, client=client, branch=place.branch, owner_id=settings.owner_id)
     reading = _Reading()
-    asked = (reading, event, settings, place.project_id, client, until)
+    asked = (reading, event, settings, here, sight, until)
     reader = threading.Thread(target=_read, args=asked, daemon=True)
     reader.start()
     seen = _seen(event, settings, place.project_id, client)
     reader.join(max(0.0, until - time.monotonic()))
     found, message = reading.found, ""
+    shelved = shelf.name_on_shelf(place.project_id, client, sight)
     if found is None:
-        block, message = _old(event, settings, place, seen, reading.error)
+        block, message = _old(event, settings, shelved, seen, reading.error)
     elif found.shut_out:
         block, message = "", _SHUT_OUT
         shelf.clear_shelves(settings.home)
@@ -72,7 +78,10 @@ def run(event: Event, settings: Settings) -> None:
                 shelf.heard_of_forgotten(settings.home, found.forgotten, found.now_us)
             except OSError as error:  # a full disk: what was found is told all the same
                 log_trouble(settings.home, event.name, error)
-        block = _new(event, settings, place, client, seen, found)
+        records = sight.shown(found.records, here)
+        block = _new(event, settings, place, here, shelved, seen, records, found.now_us)
+        if event.source in _FRESH:
+            message = _left_out(len(found.records) - len(records))
     trouble = take_trouble(settings.home)
     if trouble and not message:
         message = f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}"
@@ -81,16 +90,25 @@ def run(event: Event, settings: Settings) -> None:
     shelf.write_seen(settings.home, event.session_id, seen)
 
 
-def _read(reading: _Reading, event: Event, settings: Settings, project_id: str, client: str, until: float) -> None:
+def _left_out(records: int) -> str:
+    """One line for the person, where other persons' records were left out."""
+    if not records:
+        return ""
+    told = f"{records} record{'s' if records > 1 else ''} of other persons {'are' if records > 1 else 'is'} not shown"
+    return f"ClaudeTools: {told}: this folder is new on this machine; if you know it, type: claudetools project trust"
+
+
+def _read(reading: _Reading, event: Event, settings: Settings, here: Place, sight: trust.Sight, until: float) -> None:
     try:
         if event.source in _FRESH:
-            spool.await_drain(settings.home, project_id, until - time.monotonic() - _FOR_READING_S)
+            spool.await_drain(settings.home, here.project, until - time.monotonic() - _FOR_READING_S)
         from storage import direct
 
         reading.found = direct.look(
             settings.database,
-            project=project_id,
-            client=client,
+            project=here.project,
+            client=here.client,
+            limit=direct.NEWEST if sight.is_whole else trust.MORE_TO_READ,
             machine_id=settings.machine_id,
             forgotten_since_us=shelf.forgotten_since(settings.home),
             wait_s=max(_SHORTEST_WAIT_S, until - time.monotonic()),
@@ -120,21 +138,22 @@ def _new(
     event: Event,
     settings: Settings,
     place: project.Project,
-    client: str,
+    here: Place,
+    shelved: str,
     seen: shelf.Seen,
-    found: direct.Found,
+    records: Sequence[Record],
+    now_there_us: int,
 ) -> str:
-    here = Place(project=place.project_id, client=client, branch=place.branch, owner_id=settings.owner_id)
     told = [
         record
-        for record in found.records
+        for record in records
         if (seen.compacted or record.session_id != event.session_id)
         and not seen.has(record.record_id, record.updated_us)
     ]
     source = event.source if event.source in _LINES else "startup"
     at_us = now_us()
     block, packed = pack(
-        newest(told, here, found.now_us or at_us),
+        newest(told, here, now_there_us or at_us),
         here,
         settings.block_characters,
         name=place.name,
@@ -142,19 +161,17 @@ def _new(
         digests=_DIGESTS[source],
     )
     # Told at the start is one of a dozen; a prompt about it is worth a line of its own, once.
-    seen.add(found.records, ())
-    seen.figures.add(packed, estimate(block), ahead_us=found.now_us - at_us if found.now_us else 0)
+    seen.add(records, ())
+    seen.figures.add(packed, estimate(block), ahead_us=now_there_us - at_us if now_there_us else 0)
     if block and source in ("startup", "clear"):
         try:
-            shelf.put_on_shelf(settings.home, place.project_id, block, packed, seen.figures)
+            shelf.put_on_shelf(settings.home, shelved, block, packed, seen.figures)
         except OSError as error:
             log_trouble(settings.home, event.name, error)
     return block
 
 
-def _old(
-    event: Event, settings: Settings, place: project.Project, seen: shelf.Seen, error: BaseException | None
-) -> tuple[str, str]:
+def _old(event: Event, settings: Settings, name: str, seen: shelf.Seen, error: BaseException | None) -> tuple[str, str]:
     """The shelf's block with its date, where the database did not answer; and a line for the person.
 
     A session that goes on has such a block before it already.
@@ -163,7 +180,7 @@ def _old(
     if error is not None:
         log_trouble(settings.home, event.name, error)
         reason = str(getattr(error, "reason", "could not be read"))
-    shelved = shelf.from_shelf(settings.home, place.project_id) if not seen.stamps else shelf.Shelved({})
+    shelved = shelf.from_shelf(settings.home, name) if not seen.stamps else shelf.Shelved({})
     block, message = shelved.text, ""
     if error is not None or not block:
         take_trouble(settings.home)

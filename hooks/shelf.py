@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from domain.recall import Record
+    from hooks.trust import Sight
 
 SHELF = "shelf"
 SEEN = "seen"
@@ -81,6 +82,15 @@ class Seen:
                 kept.pop(next(iter(kept)))
 
 
+def name_on_shelf(project: str, client: str, sight: Sight) -> str:
+    """Under which name a block lies: what one folder may be told, another of the same project perhaps may not."""
+    if sight.is_whole and not client:
+        return project
+    from zlib import crc32
+
+    return f"{project}.{crc32(f'{client}/{sight.project:d}{sight.client:d}'.encode('utf-8', 'surrogatepass')):08x}"
+
+
 class Shelved:
     """A block on the shelf: its text ("" for none), when it was made, and as `Seen` keeps them the records that it tells."""
 
@@ -94,12 +104,10 @@ class Shelved:
         self.figures = Figures(figures if isinstance(figures, dict) else {})
 
 
-def put_on_shelf(
-    home: str, project: str, text: str, told: Iterable[Record] = (), figures: Figures | None = None
-) -> None:
-    """Keep a block for a project.  Raises OSError."""
+def put_on_shelf(home: str, name: str, text: str, told: Iterable[Record] = (), figures: Figures | None = None) -> None:
+    """Keep a block under its name.  Raises OSError."""
     write_object(
-        os.path.join(home, SHELF, f"{project}.json"),
+        os.path.join(home, SHELF, f"{name}.json"),
         {
             "text": text,
             "at_us": now_us(),
@@ -109,9 +117,9 @@ def put_on_shelf(
     )
 
 
-def from_shelf(home: str, project: str) -> Shelved:
-    """The last good block of a project."""
-    return Shelved(read_object(os.path.join(home, SHELF, f"{project}.json")))
+def from_shelf(home: str, name: str) -> Shelved:
+    """The last good block of this name."""
+    return Shelved(read_object(os.path.join(home, SHELF, f"{name}.json")))
 
 
 def _stamps(said: object) -> dict[str, int]:
@@ -162,6 +170,22 @@ def sessions(home: str) -> Iterator[Seen]:
             remove(path)
         elif name == f"{text_of(said, 'session_id')}.json" and is_transcript_path(text_of(said, "transcript_path")):
             yield Seen(said)
+
+
+def folders(home: str) -> Iterator[tuple[str, str]]:
+    """Every folder that a session is known to have been started in, once, with its project's id."""
+    known: set[tuple[str, str]] = set()
+    folder = os.path.join(home, SEEN)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        said = read_object(os.path.join(folder, name))
+        found = (text_of(said, "folder"), text_of(said, "project"))
+        if all(found) and found not in known:
+            known.add(found)
+            yield found
 
 
 def take_off_shelves(home: str, *record_ids: str) -> None:

@@ -19,6 +19,7 @@ from domain.errors import Broken, Denied, Invalid
 from domain.identity import Machine, Person, check_password_form, hash_secret
 from domain.ids import new_id
 from domain.plain import Plain
+from hooks import trust
 from mcp_server.bootstrap import App, assemble, build, joining, machine_actor
 from mcp_server.bootstrap.database import choose, prepare
 from mcp_server.bootstrap.hooks_settings import write_hooks_settings
@@ -100,6 +101,7 @@ def create(wanted: Wanted, report: Report) -> Settings:
     _finish(settings, wanted, report)
     settings = load_settings(home)
     report(Step(f"settings {settings.settings_file}", write_hooks_settings(settings)))
+    trust.adopt(str(home), settings.machine_id)
     return settings
 
 

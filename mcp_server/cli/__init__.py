@@ -23,6 +23,7 @@ COMMANDS = (
     "doctor",
     "credential",
     "client",
+    "project",
     "audit",
     "incident",
     "context",

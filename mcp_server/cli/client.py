@@ -10,7 +10,7 @@ import typer
 
 from domain.errors import Invalid, NotFound
 from mcp_server.answers import iso
-from mcp_server.cli import person, show
+from mcp_server.cli import person, presence, show
 from mcp_server.config import load_settings
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Clients, and which folder belongs to which.", no_args_is_help=True, add_completion=False)
 
+SESSION_VARIABLE = "CLAUDE_CODE_SESSION_ID"
 Folder = Annotated[Path | None, typer.Option("--folder", help="Which folder; else the present one.")]
 
 
@@ -62,40 +63,76 @@ def use(
     client: Annotated[str, typer.Argument(help="The client's name or short name; not needed with --none.")] = "",
     *,
     folder: Folder = None,
-    none: Annotated[bool, typer.Option("--none", help="The folder belongs to no client any more.")] = False,
+    session: Annotated[
+        bool, typer.Option("--session", help="The running Claude Code session instead of a folder, until it ends.")
+    ] = False,
+    session_id: Annotated[str, typer.Option("--session-id", help="Another session, by its id.")] = "",
+    none: Annotated[bool, typer.Option("--none", help="It belongs to no client any more.")] = False,
     json: show.Json = False,
 ) -> None:
-    """Bind a folder, and all below it, to a client: its sessions and what they learn belong there."""
-    from hooks.project import bind
+    """Bind a folder and all below it, or a session, to a client: what is learned there belongs to it.
 
-    place = _folder(folder)
+    A folder that a person binds is told other persons' records of that client, too; one that Claude Code binds, or a
+    session, is not.
+    """
+    from hooks.project import bind
+    from hooks.trust import adopt, trust_client
+
+    bound = _session(session_id) if session or session_id else ""
+    if bound and folder is not None:
+        raise Invalid("bind a folder or a session, not both", fields={"--folder": "not with --session"})
+    place = "" if bound else _folder(folder)
     slug = ""
     if not none:
         if not client:
             raise Invalid("name the client, or say --none", fields={"client": "needed"}, hint="claudetools client list")
         with person.logged_in() as (vault, actor):
             slug = _slug(vault.registry.find(actor, client, kind="client", limit=100).items, client)
+    settings = load_settings()
+    home = str(settings.home)
+    by_person = not presence.under_claude()
     try:
-        bind(str(load_settings().home), client=slug, folder=place)
+        adopt(home, settings.machine_id)  # what is bound from now on is trusted only by a person's word
+        bind(home, client=slug, folder=place, session_id=bound)
+        if place and (by_person or not slug):
+            trust_client(home, place, slug)
     except OSError as error:
         raise Invalid(f"the binding cannot be written: {error.strerror}", hint="claudetools doctor") from None
     if json:
-        show.as_json({"folder": place, "client": slug})
+        show.as_json({"session": bound, "client": slug} if bound else {"folder": place, "client": slug})
         return
-    print(f"{show.clean(place)} belongs to {slug}" if slug else f"{show.clean(place)} belongs to no client")
+    what = f"session {bound}" if bound else show.clean(place)
+    print(f"{what} belongs to {slug}" if slug else f"{what} belongs to no client")
+    if slug and (bound or not by_person):
+        show.note(
+            f"other persons' records of it are told in folders that a person binds: claudetools client use {slug}"
+        )
 
 
 @app.command()
 def which(*, folder: Folder = None, json: show.Json = False) -> None:
-    """Tell which client a folder belongs to."""
-    from hooks.project import client_of
+    """Tell which client a folder (inside Claude Code: the session) belongs to, and why."""
+    from hooks.project import binding_of
 
     place = _folder(folder)
-    slug = client_of(str(load_settings().home), place)
+    session = "" if folder is not None else os.environ.get(SESSION_VARIABLE, "")
+    slug, bound = binding_of(str(load_settings().home), place, session)
     if json:
-        show.as_json({"folder": place, "client": slug})
+        show.as_json({"folder": place, "client": slug, "bound": bound or (f"session {session}" if slug else "")})
         return
-    print(show.clean(slug) if slug else "no client")
+    why = "this session is bound to it" if not bound else "this folder is" if bound == place else f"{bound} is"
+    print(f"{show.clean(slug)} ({show.clean(why)})" if slug else "no client")
+
+
+def _session(said: str) -> str:
+    from hooks.event import is_session_id
+
+    found = said or os.environ.get(SESSION_VARIABLE, "")
+    if not found:
+        raise Invalid("no session runs here", fields={"--session": "inside Claude Code alone"}, hint="--session-id ID")
+    if not is_session_id(found):
+        raise Invalid("that is no session's id", fields={"--session-id": "letters, digits, - and _"})
+    return found
 
 
 def _folder(folder: Path | None) -> str:

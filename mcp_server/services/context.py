@@ -27,7 +27,7 @@ from domain.recall import (
 )
 from domain.redaction import Redactor
 from domain.tokens import estimate
-from hooks import shelf, spool
+from hooks import shelf, spool, trust
 from hooks.event import is_session_id
 from hooks.files import log_trouble, now_us
 from hooks.project import Project, client_of, identify
@@ -109,14 +109,15 @@ class Context:
             branch=project.branch,
             owner_id=self._owner_id() if owner_id is None else owner_id,
         )
+        sight = trust.sight(self._home, project, folder, seen.client)
         parts: list[str] = []
         if not seen.prompted:
             before = time.monotonic()
-            parts.append(self._late(session_id, seen, project, place))
+            parts.append(self._late(session_id, seen, project, place, sight))
             seen.prompted = True
             until += time.monotonic() - before  # what the session before it left is worth waiting for
         if is_worth_a_recall(prompt):
-            parts.append(self._recalled(session_id, seen, prompt, place, until))
+            parts.append(self._recalled(session_id, seen, prompt, place, sight, until))
         if is_session_id(session_id):
             try:
                 shelf.write_seen(self._home, session_id, seen)
@@ -259,17 +260,17 @@ class Context:
         with self._work.reading(actor) as unit:
             return unit.context.counts()
 
-    def _late(self, session_id: str, seen: shelf.Seen, project: Project, place: Place) -> str:
+    def _late(self, session_id: str, seen: shelf.Seen, project: Project, place: Place, sight: trust.Sight) -> str:
         """What came in since the session started, once the spool holds nothing of this project any more."""
         try:
             self._drain(project.project_id, LATE_WAIT_S, but="" if seen.compacted else session_id)
         except Exception as error:  # noqa: BLE001 - what is kept already is told all the same
             log_trouble(self._home, "prompt", error)
         with self._work.reading(None) as unit:
-            records = unit.context.newest(Wanted(project=place.project, client=place.client))
+            records = unit.context.newest(_of(place, sight))
         fresh = [
             record
-            for record in records
+            for record in sight.shown(records, place)
             if not seen.has(record.record_id, record.updated_us) and (seen.compacted or record.session_id != session_id)
         ]
         seen.compacted = False
@@ -278,7 +279,9 @@ class Context:
         seen.figures.add(told, estimate(block), ahead_us=self._work.clock() - now_us())
         return block
 
-    def _recalled(self, session_id: str, seen: shelf.Seen, prompt: str, place: Place, until: float) -> str:
+    def _recalled(
+        self, session_id: str, seen: shelf.Seen, prompt: str, place: Place, sight: trust.Sight, until: float
+    ) -> str:
         """The titles of records that answer this prompt and were not told yet; "" where that takes too long."""
         looking = self._looking
         if looking is not None and looking.is_alive():
@@ -290,9 +293,7 @@ class Context:
         def look() -> None:
             try:
                 with self._work.reading(None) as unit:
-                    found.append(
-                        unit.context.search(tokens, COMMON, Wanted(project=place.project, client=place.client))
-                    )
+                    found.append(unit.context.search(tokens, COMMON, _of(place, sight)))
             except Exception as error:  # noqa: BLE001 - raised below, where somebody still waits
                 trouble.append(error)
 
@@ -304,7 +305,11 @@ class Context:
         if not found:
             return ""
         records, statistics = found[0]
-        fresh = [record for record in records if record.session_id != session_id and record.record_id not in seen.told]
+        fresh = [
+            record
+            for record in sight.shown(records, place)
+            if record.session_id != session_id and record.record_id not in seen.told
+        ]
         ranked = rank(tokens, fresh, statistics, place, self._work.clock())
         block, told = titles(ranked, place, PROMPT_CHARACTERS)
         seen.add((), told)
@@ -315,6 +320,11 @@ class Context:
         with self._work.reading(None) as unit:
             agent = unit.identity.agent(self._settings.agent_id) if self._settings.agent_id else None
         return agent.owner_id if agent is not None else ""
+
+
+def _of(place: Place, sight: trust.Sight) -> Wanted:
+    """The records of a place, as far as it may be told of them."""
+    return Wanted(project=place.project, client=place.client, owner_id=sight.owner_id(place))
 
 
 class _Behind(Exception):

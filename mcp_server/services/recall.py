@@ -16,7 +16,7 @@ from domain.errors import Invalid
 from domain.moments import Span, in_question, span
 from domain.recall import Place, Ranked, newest, rank
 from domain.recall import index_line as line_of
-from hooks import shelf
+from hooks import shelf, trust
 from hooks.files import log_trouble
 from hooks.project import Project, client_of, identify
 from mcp_server.config import Settings
@@ -69,33 +69,45 @@ class Recall:
         )
         question = query[:LONGEST_QUESTION]
         wanted, scope = self._wanted(actor, filters, here)
+        sight = trust.sight(self._home, here, cwd, place.client) if cwd else trust.Sight()
         timed = None
         if not (filters.when or filters.since or filters.until):
             timed = in_question(question, self._work.clock(), own_zone())
         tokens = analyser.index_tokens(timed[0] if timed else question)
         if not tokens and wanted == Wanted() and not timed:
             wanted, scope = Wanted(project=place.project, client=place.client), ["this project"]
+        if not wanted.project or wanted.project != place.project:
+            sight = trust.Sight()  # what the folder says of itself decides nothing here
+        elif not sight.is_whole:
+            wanted = replace(wanted, owner_id=sight.owner_id(place))
+            scope.append(
+                "without other persons' records: this folder is new here (a person may: claudetools project trust)"
+            )
         if timed:
             _, words, found = timed
             shown = f"“{words}” read as {found.shown(own_zone())}"
-            ranked = self._found(actor, tokens, _within(wanted, found), place, limit)
+            ranked = self._found(actor, tokens, _within(wanted, found), place, sight, limit)
             if not ranked and analyser.index_tokens(question):
-                ranked = self._found(actor, analyser.index_tokens(question), wanted, place, limit)
+                ranked = self._found(actor, analyser.index_tokens(question), wanted, place, sight, limit)
                 shown = f"nothing of {found.shown(own_zone())} (“{words}”), so of any time"
             scope.append(shown)
         else:
-            ranked = self._found(actor, tokens, wanted, place, limit)
+            ranked = self._found(actor, tokens, wanted, place, sight, limit)
         with self._work.audited(actor, "context.recall", Subject("context"), hits=len(ranked)):
             pass
         return Recalled(self._hits(actor, ranked, place), "; ".join(scope))
 
-    def _found(self, actor: Actor, tokens: list[str], wanted: Wanted, place: Place, limit: int) -> list[Ranked]:
+    def _found(
+        self, actor: Actor, tokens: list[str], wanted: Wanted, place: Place, sight: trust.Sight, limit: int
+    ) -> list[Ranked]:
         with self._work.reading(actor) as unit:
             if not tokens:
-                listed = unit.context.newest(wanted, limit=limit)
-                return sorted(newest(listed, place, self._work.clock()), key=lambda entry: -entry.record.updated_us)
+                listed = unit.context.newest(wanted, limit=limit if sight.is_whole else trust.MORE_TO_READ)
+                ranked = newest(sight.shown(listed, place), place, self._work.clock())
+                return sorted(ranked, key=lambda entry: -entry.record.updated_us)[:limit]
             records, statistics = unit.context.search(tokens, COMMON, wanted)
-        return rank(tokens, records, statistics, place, self._work.clock(), gated=False)[:limit]
+        now_us = self._work.clock()
+        return rank(tokens, sight.shown(records, place), statistics, place, now_us, gated=False)[:limit]
 
     def _wanted(self, actor: Actor, filters: Filters, here: Project) -> tuple[Wanted, list[str]]:
         """The filters as the database knows them, and in words."""
@@ -200,6 +212,6 @@ def _hit(entry: Ranked, place: Place, seen: shelf.Seen | None, session_id: str) 
         client=record.client,
         branch=record.branch,
         score=round(entry.score, 3),
-        line=line_of(record, place) + mark,
+        line=line_of(record, place, asked=True) + mark,
         told=told or own,
     )

@@ -132,6 +132,14 @@ class Registry:
             there("infrastructure", infrastructure, owner.id) if infrastructure else None,
         )
 
+    def client(self, actor: Actor, text: str) -> RegistryItem:
+        """The client of this id, slug or name.  Raises NotFound."""
+        with self._work.reading(actor) as unit:
+            found = unit.registry.client(text)
+        if found is None:
+            raise NotFound("there is no such client", hint="registry_find lists them, registry_save adds one")
+        return found
+
     def ensure_client(self, actor: Actor, text: str) -> tuple[RegistryItem, bool]:
         """The client of this id, slug or name; registered where it is new."""
         with self._work.reading(actor) as unit:

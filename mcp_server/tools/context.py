@@ -107,12 +107,23 @@ def whole(it: ContextRecord) -> str:
         "commits": ", ".join(it.commits[:50]),
         "files": ", ".join(it.files[:100]),
         "struck": ", ".join(f"{rule} {count}" for rule, count in sorted(it.struck.items())),
+        "words": words(it),
     }
     lines = [f"{it.record_id} {it.title}", *(f"{name}: {said}" for name, said in facts.items() if said), "", it.digest]
     for head, body in (("The person wrote:", it.body_person), ("The rest:", it.body_rest)):
         if body.strip():
             lines += ["", head, body]
     return "\n".join(lines)
+
+
+def words(it: ContextRecord) -> str:
+    """Whose words stand under which heads of a record."""
+    name = it.owner_name or "the person"
+    told = {"person": f"{name}'s own", "claude": f"{name}'s Claude's", "tool": "printed by programs", "facts": "facts"}
+    heads: dict[str, list[str]] = {}
+    for head, whose in it.provenance.items():
+        heads.setdefault(told.get(whose, whose), []).append(head)
+    return "; ".join(f"{', '.join(those)}: {whose}" for whose, those in heads.items())
 
 
 def part_of(text: str, part: int) -> str:

@@ -6,7 +6,10 @@ from typing import Annotated
 
 from mcp.server.mcpserver.tools import Tool
 
+from domain.errors import Invalid
 from domain.registry import KINDS, RegistryItem
+from hooks.event import is_session_id
+from hooks.project import bind
 from mcp_server.answers import iso
 from mcp_server.callers import Door
 from mcp_server.tools import Lean, Toolbox, about, one_of
@@ -37,6 +40,13 @@ class Item(Lean):
             note=it.note,
             updated_at=iso(it.updated_us),
         )
+
+
+class Use(Lean):
+    """For whom the session works now."""
+
+    session_id: str
+    client: str = ""
 
 
 class Items(Lean):
@@ -84,5 +94,17 @@ def offer(door: Door) -> list[Tool]:
         app, actor = door.enter()
         saved = app.registry.save(actor, kind=kind, name=name, client=client, note=note, url=url, item_id=item_id)
         return Item.of(saved)
+
+    @box.tool(
+        "Work for a client", repeats=True, search_hint="bind session to client customer: working for, on behalf of"
+    )
+    def client_use(client: Annotated[str, about("name; empty: for none")] = "") -> Use:
+        """Bind this session to a client: what it learns, and notes it saves, belong there. When the user says for whom."""
+        app, actor = door.enter()
+        if not is_session_id(door.session_id):
+            raise Invalid("it is not known which session this is", hint="claudetools client use NAME --folder FOLDER")
+        found = app.registry.client(actor, client).slug if client.strip() else ""
+        bind(str(app.settings.home), client=found, session_id=door.session_id)
+        return Use(session_id=door.session_id, client=found)
 
     return box.tools

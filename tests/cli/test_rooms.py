@@ -18,7 +18,7 @@ def test_a_folder_and_all_below_it_belong_to_a_client(person: Run, tmp_path: Pat
     assert person("client", "use", "ACME", "--folder", str(work.parent)).code == 5
     assert person("client", "add", "ACME", "--url", "https://acme.example", "--json").json["slug"] == "acme"
     assert person("client", "use", "acme", "--folder", str(work.parent), "--json").json["client"] == "acme"
-    assert person("client", "which", "--folder", str(work)).out == "acme\n"
+    assert person("client", "which", "--folder", str(work)).out == f"acme ({work.parent} is)\n"
     from hooks.project import client_of
 
     home = json.loads(person("doctor", "--json").out)["checks"][2]["text"].partition(",")[0]

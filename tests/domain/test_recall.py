@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain import recall, text
+from domain.digest import PROVENANCE
 from domain.recall import DAY_US, Place, Record, Statistics, frequency, newest, pack, rank, term_counts, titles
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
@@ -183,12 +184,32 @@ def test_stored_text_cannot_close_the_fence_or_speak_as_the_client():
 
 
 def test_of_another_persons_record_no_assistants_prose_is_told():
-    told = "Asked: the request\nOutcome: PROSE\nClaude decided: PROSE\nNote: PROSE\nEdited: a.py"
+    told = "Asked: the request\nOutcome: PROSE\nClaude decided: PROSE\nNote: PROSE\nError: PROSE\nNew: PROSE\nPROSE\nEdited: a.py"
     foreign = record("cx_f", "the request", told, owner_id="pe_other", owner_name="Bea", outcome="PROSE")
     block, _ = pack(newest([foreign], Place(), NOW), Place(owner_id="pe_me"))
     assert "PROSE" not in block
     assert "Edited: a.py" in block
     assert "Bea" in block
+
+
+def test_every_line_of_a_digest_is_a_persons_a_fact_or_not_told_of_others():
+    told = recall.PERSONS_WORDS | recall.FACTS
+    assert told - {"Said"} == {head for head, whose in PROVENANCE.items() if whose in ("person", "facts")}
+
+
+def test_of_another_persons_record_the_title_is_that_persons_or_it_is_not_told():
+    place = Place(owner_id="pe_me")
+    note = record("cx_n", "PROSE", "Note: PROSE", owner_id="pe_other", owner_name="Bea", kind="decision")
+    summed = record("cx_s", "PROSE", "Asked: please go on\nThen: mend it", owner_id="pe_other", owner_name="Bea")
+    said = record("cx_p", "Restic for the NAS", "Said: borg needs FUSE", owner_id="pe_other", owner_name="Bea")
+    block, told = pack(newest([note, summed, said], place, NOW), place)
+    assert len(told) == 3
+    assert "PROSE" not in block
+    assert "cx_n [decision] written by an assistant; context_get cx_n shows it" in block
+    assert "cx_s please go on" in block
+    assert "cx_p Restic for the NAS" in block
+    assert "PROSE" in recall.index_line(note, place, asked=True)
+    assert "PROSE" in recall.index_line(note, Place(owner_id="pe_other"))
 
 
 def test_the_best_digest_is_cut_down_by_worth_where_it_does_not_fit():

@@ -76,6 +76,7 @@ def test_a_saved_note_is_recalled_read_and_forgotten(
     whole = text_of(wire.call("context_get", record_id=kept["record_id"]))
     assert whole.count("</claudetools-memory>") == 1
     assert "tags: backup" in whole
+    assert "words: Note: ann's Claude's" in whole
     assert "{{credential:" + reference + "#password}}" in whole
     assert SECRET not in found + whole
     assert text_of(wire.call("context_recall", query="restic", kind="warning")).startswith("Nothing")
@@ -152,4 +153,19 @@ def test_a_prompt_is_told_what_the_session_before_left_in_the_spool(
     for ignored in ("<task-notification>done</task-notification>", ""):
         again = wire.call("prompt_context", prompt=ignored, session_id="s-2", cwd=str(project))
         assert json.loads(text_of(again)) == {}
+    assert wire.hang_up() == 0
+
+
+def test_a_session_works_for_a_client_and_its_notes_are_found_there(open_wire, home: Path, project: Path) -> None:
+    wire = open_wire(home, env={"CLAUDE_PROJECT_DIR": str(project)}, session="s-1")
+    assert wire.call("client_use", client="ACME")["structuredContent"]["error"]["code"] == "not_found"
+    wire.call("registry_save", kind="client", name="ACME")
+    assert wire.call("client_use", client="ACME")["structuredContent"] == {"session_id": "s-1", "client": "acme"}
+    wire.call("context_save", kind="fact", title="The NAS has no FUSE", text="so restic it is")
+    assert "The NAS has no FUSE" in text_of(wire.call("context_recall", client="Acme", kind="fact"))
+    assert "The NAS has no FUSE" in text_of(wire.call("context_recall", query="restic last week"))
+    assert text_of(wire.call("context_recall", client="Acme", when="yesterday")).startswith("Nothing")
+    wrong = wire.call("context_recall", when="someday")["structuredContent"]["error"]
+    assert "last week" in wrong["fields"]["when"]
+    assert wire.call("client_use")["structuredContent"] == {"session_id": "s-1"}
     assert wire.hang_up() == 0

@@ -20,7 +20,7 @@ NAMES = {
     *READS,
     *ASKS,
     *("credential_create", "credential_update", "credential_rotate", "incident_open", "incident_update"),
-    *("context_save", "registry_save"),
+    *("context_save", "registry_save", "client_use"),
 }
 
 

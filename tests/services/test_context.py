@@ -13,8 +13,8 @@ import pytest
 from domain.context import Filters
 from domain.errors import Denied, Invalid, NotFound
 from domain.plain import Plain
-from hooks import shelf, spool
-from hooks.project import bind
+from hooks import shelf, spool, trust
+from hooks.project import bind, identify
 from mcp_server.services import context as serving
 
 QUESTION = "Which port does the billing gateway listen on for the checkout service?"
@@ -463,3 +463,46 @@ def test_recall_marks_what_the_start_told(place: Any, kept: Any):
     assert "checkout" in prompt(place, session_id, "hello")
     agent = place.app.identity.actor(place.vault.template.agent_token, session_id=session_id)
     assert [hit.told for hit in place.app.context.recall(agent, "billing gateway").hits] == [True]
+
+
+def of_another(place: Any) -> None:
+    """As if all that is kept had been left by somebody else."""
+    place.vault.sql("UPDATE context_records SET owner_id = 'pe_other', owner_name = 'Bea'")
+
+
+def test_a_prompt_is_told_other_persons_records_in_a_trusted_folder_alone(place: Any, kept: Any):
+    trust.adopt(place.home, place.machine_id)
+    of_another(place)
+    assert prompt(place, new_session(place), "hello") == ""
+    assert prompt(place, prompted(place), QUESTION) == ""
+    trust.trust(place.home, identify(str(place.folder()), place.machine_id))
+    assert "Asked: Move the checkout service" in prompt(place, new_session(place), "hello")
+    assert "checkout" in prompt(place, prompted(place), QUESTION)
+
+
+def test_recall_of_this_project_leaves_other_persons_records_out_where_the_folder_is_new_and_says_so(
+    place: Any, kept: Any, agent: Any
+):
+    trust.adopt(place.home, place.machine_id)
+    of_another(place)
+    here = str(place.folder())
+    for query, filters in (("", Filters()), ("billing gateway", Filters(project=".")), ("", Filters(project="."))):
+        answer = place.app.context.recall(agent, query, filters, cwd=here)
+        assert answer.hits == ()
+        assert "claudetools project trust" in answer.scope
+    everywhere = place.app.context.recall(agent, "billing gateway", cwd=here)
+    assert len(everywhere.hits) == 1, "asked for by its words, not by what a folder says of itself"
+    assert "The checkout service now speaks" not in everywhere.hits[0].line
+    trust.trust(place.home, identify(here, place.machine_id))
+    assert len(place.app.context.recall(agent, "billing gateway", Filters(project="."), cwd=here).hits) == 1
+
+
+def test_a_note_of_another_persons_agent_shows_its_title_only_where_it_is_asked_for(place: Any):
+    here = str(place.folder())
+    note(place, "the billing gateway throttles at ten retries a second", kind="warning", cwd=here)
+    trust.trust(place.home, identify(here, place.machine_id))
+    of_another(place)
+    told = prompt(place, prompted(place), "how often does the billing gateway throttle retries a second?")
+    assert "written by an assistant" in told
+    assert "throttles" not in told
+    assert found(place, "billing gateway throttles") == ["the billing gateway throttles at ten retries a second"]
