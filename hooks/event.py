@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LONGEST_INPUT = 8_000_000
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+OFF = "off"
 DEADLINE_MS = 800
 BLOCK_CHARACTERS = 4_000
 HARD_BLOCK_CHARACTERS = 9_000  # above 10,000 the client silently keeps 2 KB
@@ -48,7 +49,16 @@ class Event:
 class Settings:
     """The flat settings that setup writes for hooks."""
 
-    __slots__ = ("block_characters", "database", "deadline_ms", "home", "machine_id", "machine_name", "owner_id")
+    __slots__ = (
+        "block_characters",
+        "database",
+        "deadline_ms",
+        "home",
+        "machine_id",
+        "machine_name",
+        "owner_id",
+        "start_line",
+    )
 
     def __init__(self, said: dict[str, object]) -> None:
         self.home = text_of(said, "home")
@@ -65,6 +75,7 @@ class Settings:
         self.machine_name = text_of(said, "machine_name")
         self.owner_id = text_of(said, "owner_id")
         self.deadline_ms = number_of(said, "deadline_ms") or DEADLINE_MS
+        self.start_line = text_of(said, "start_line") != OFF
         self.block_characters = min(number_of(said, "block_characters") or BLOCK_CHARACTERS, HARD_BLOCK_CHARACTERS)
 
     def below(self, *names: str) -> str:

@@ -65,12 +65,12 @@ def run(event: Event, settings: Settings) -> None:
     reader.start()
     seen = _seen(event, settings, place.project_id, client)
     reader.join(max(0.0, until - time.monotonic()))
-    found, message = reading.found, ""
+    found, wrong, lines = reading.found, "", []
     shelved = shelf.name_on_shelf(place.project_id, client, sight)
     if found is None:
-        block, message = _old(event, settings, shelved, seen, reading.error)
+        block, wrong = _old(event, settings, shelved, seen, reading.error)
     elif found.shut_out:
-        block, message = "", _SHUT_OUT
+        block, wrong = "", _SHUT_OUT
         shelf.clear_shelves(settings.home)
     else:
         if found.now_us:
@@ -81,10 +81,12 @@ def run(event: Event, settings: Settings) -> None:
         records = sight.shown(found.records, here)
         block = _new(event, settings, place, here, shelved, seen, records, found.now_us)
         if event.source in _FRESH:
-            message = _left_out(len(found.records) - len(records))
+            told = seen.figures.line() if settings.start_line else ""
+            lines = [f"ClaudeTools: {told}" if told else "", _left_out(len(found.records) - len(records))]
     trouble = take_trouble(settings.home)
-    if trouble and not message:
-        message = f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}"
+    if trouble and not wrong:
+        wrong = f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}"
+    message = "\n".join(line for line in (wrong, *lines) if line)
     if block or message:
         _print(block, message)
     shelf.write_seen(settings.home, event.session_id, seen)

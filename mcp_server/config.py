@@ -22,7 +22,8 @@ class Settings:
     """One installation.  `home` is the data directory (0700); everything of it lies below.
 
     `database` is a file name below it, or the URL of a MariaDB without a password; `hooks_account`
-    the database account that hooks read with ("" where they use the same).
+    the database account that hooks read with ("" where they use the same); `start_line` is "on" or
+    "off".
     """
 
     home: Path
@@ -35,6 +36,7 @@ class Settings:
     tier: Tier = "embedded"
     database: str = "claudetools.db"
     hooks_account: str = ""
+    start_line: str = "on"
 
     @property
     def is_embedded(self) -> bool:

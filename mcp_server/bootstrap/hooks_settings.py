@@ -33,6 +33,7 @@ def write_hooks_settings(settings: Settings) -> bool:
         "owner_name": settings.person_name,
         "deadline_ms": DEADLINE_MS,
         "block_characters": BLOCK_CHARACTERS,
+        "start_line": settings.start_line,
     }
     text = json.dumps(said, indent=2, sort_keys=True) + "\n"
     file = settings.hooks_settings_file

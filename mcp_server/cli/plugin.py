@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from domain.errors import Invalid
 from mcp_server.cli.show import Json, as_json, step
-from mcp_server.config import data_directory
+from mcp_server.config import data_directory, load_settings, save_settings
 from mcp_server.services import plugin
 from mcp_server.services.plugin import Report
 
@@ -44,6 +45,28 @@ def uninstall(*, check: Check = False, json: Json = False) -> None:
     """Take the plugin out of Claude Code and give its settings back as they were. The data stays."""
     home = data_directory()
     _show((plugin.unregister(home, check=check), plugin.remove(home, check=check)), json=json)
+
+
+@app.command("start-line")
+def start_line(
+    state: Annotated[str, typer.Argument(metavar="on|off", help="Whether a session's start tells it.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Turn the line at a session's start on or off: how many records it was told, and how many tokens that saved."""
+    from dataclasses import replace
+
+    from mcp_server.bootstrap.hooks_settings import write_hooks_settings
+
+    if state not in ("on", "off"):
+        raise Invalid("that is neither on nor off", fields={"on|off": "one of the two"})
+    settings = replace(load_settings(), start_line=state)
+    save_settings(settings)
+    write_hooks_settings(settings)
+    if json:
+        as_json({"start_line": state})
+        return
+    print(f"the line at a session's start is {state}")
 
 
 @app.command()

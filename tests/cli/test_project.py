@@ -90,3 +90,10 @@ def test_the_running_session_is_bound_to_a_client(
     assert sight(home, clone, "acme") == (False, False)
     assert person("client", "use", "--none", "--session").out == "session s-1 belongs to no client\n"
     assert person("client", "which").out == "no client\n"
+
+
+def test_the_line_at_a_sessions_start_is_turned_off_and_on(run: Run, home: Path) -> None:
+    for state in ("off", "on"):
+        assert run("plugin", "start-line", state).out == f"the line at a session's start is {state}\n"
+        assert json.loads((home / "hooks.json").read_text())["start_line"] == state
+    assert run("plugin", "start-line", "loud").code == 2

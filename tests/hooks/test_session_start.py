@@ -343,3 +343,26 @@ def test_a_disk_that_takes_nothing_keeps_no_session_from_being_told(desk: Any, k
 def test_a_note_of_what_was_forgotten_that_cannot_be_written_keeps_no_session_from_being_told(desk: Any, known: str):
     (desk.home / "forgotten.json").mkdir()
     assert known in desk.told()
+
+
+def line(desk: Any, source: str = "startup", session: str = "s-new") -> str:
+    """What the person is shown at a session's start."""
+    out = desk.run("SessionStart", desk.event(session, source=source))
+    return str(json.loads(out).get("systemMessage", "")) if out else ""
+
+
+def test_one_line_tells_the_person_what_the_session_was_told(desk: Any):
+    now_us = time.time_ns() // 1000
+    keep(desk, machine_name="laptopB", raw_tokens=50_000, updated_us=now_us - 3 * 3_600_000_000)
+    keep(desk, "mend the till", digest="Asked: mend the till", raw_tokens=8_000, updated_us=now_us - 90_000_000_000)
+    assert line(desk) == "ClaudeTools: 2 records · 58k tokens saved · newest laptopB 3 h ago"
+    assert line(desk, "clear", "s-2").startswith("ClaudeTools: 2 records")
+
+
+def test_the_line_is_told_where_a_session_begins_something_was_told_and_nobody_turned_it_off(desk: Any):
+    assert line(desk) == ""
+    keep(desk, raw_tokens=50_000)
+    for source in ("resume", "compact"):
+        assert line(desk, source, f"s-{source}") == ""
+    desk.configure(start_line="off")
+    assert line(desk, session="s-off") == ""

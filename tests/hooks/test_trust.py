@@ -31,10 +31,12 @@ def clone(desk: Desk, tmp_path: Path) -> Path:
 
 
 def start(desk: Desk, folder: Path, **more: Any) -> tuple[str, str]:
-    """The block of a starting session, and the line for its person."""
+    """The block of a starting session, and the line for its person about what was left out."""
     out = desk.run("SessionStart", desk.event("s-new", source="startup", cwd=folder), cwd=folder, **more)
     said = json.loads(out) if out else {}
-    return said.get("hookSpecificOutput", {}).get("additionalContext", ""), said.get("systemMessage", "")
+    lines = str(said.get("systemMessage", "")).splitlines()
+    left_out = next((line for line in lines if "other persons" in line), "")
+    return said.get("hookSpecificOutput", {}).get("additionalContext", ""), left_out
 
 
 def trusted(desk: Desk, folder: Path) -> None:
