@@ -353,7 +353,7 @@ def line(desk: Any, source: str = "startup", session: str = "s-new") -> str:
 
 def test_one_line_tells_the_person_what_the_session_was_told(desk: Any):
     now_us = time.time_ns() // 1000
-    keep(desk, machine_name="laptopB", raw_tokens=50_000, updated_us=now_us - 3 * 3_600_000_000)
+    keep(desk, machine_name="laptopB", raw_tokens=50_000, updated_us=now_us - 3 * 3_600_000_000 - 300_000_000)
     keep(desk, "mend the till", digest="Asked: mend the till", raw_tokens=8_000, updated_us=now_us - 90_000_000_000)
     assert line(desk) == "ClaudeTools: 2 records · 58k tokens saved · newest laptopB 3 h ago"
     assert line(desk, "clear", "s-2").startswith("ClaudeTools: 2 records")
