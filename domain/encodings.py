@@ -262,16 +262,39 @@ def _meaning(token: bytes) -> bytes:  # noqa: PLR0911  one return a kind of esca
     return _CONTROLS.get(kind, kind)
 
 
-def _replaced(view: View, pattern: re.Pattern[bytes]) -> View:
+# Stands where a view leaves text out: no value spells it, in either folding.
+_LEFT_OUT = b"\xffzqxjkvzqxjkvwz\xff"
+
+
+def _replaced(view: View, pattern: re.Pattern[bytes], reach: int | None = None) -> View:
+    """The view with each match as what it means; with `reach`, so many bytes around them and no more."""
     data, parts, here, source = view.data, [], [], []
     at = size = 0
+
+    def copy(start: int, end: int) -> None:
+        nonlocal size
+        if end > start:
+            parts.append(data[start:end])
+            here.append(size)
+            source.append((start, -1))
+            size += end - start
+
+    def leave_out(start: int) -> None:
+        nonlocal size
+        parts.append(_LEFT_OUT)
+        here.append(size)
+        source.append((start, 0))
+        size += len(_LEFT_OUT)
+
     for match in pattern.finditer(data):
         start, end = match.span()
-        if start > at:
-            parts.append(data[at:start])
-            here.append(size)
-            source.append((at, -1))
-            size += start - at
+        if reach is not None and start - at > reach * (2 if at else 1):
+            if at:
+                copy(at, at + reach)
+            leave_out(start - reach)
+            copy(start - reach, start)
+        else:
+            copy(at, start)
         meant = _meaning(match.group())
         if meant:
             parts.append(meant)
@@ -281,9 +304,7 @@ def _replaced(view: View, pattern: re.Pattern[bytes]) -> View:
         at = end
     if not at:
         return view
-    parts.append(data[at:])
-    here.append(size)
-    source.append((at, -1))
+    copy(at, len(data) if reach is None else min(len(data), at + reach))
     return _Replaced(b"".join(parts), view, here, source)
 
 
@@ -297,11 +318,14 @@ def looks_escaped(value: bytes) -> frozenset[bytes]:
     return frozenset(sign for sign, (pattern, _) in _WITHOUT.items() if pattern.search(value))
 
 
-def unescaped_view(view: View, without: bytes = b"") -> View:
-    """The view with URL, backslash, HTML and shell escapes resolved, all or `without` one family; itself if it has none."""
+def unescaped_view(view: View, without: bytes = b"", *, reach: int | None = None) -> View:
+    """The view with URL, backslash, HTML and shell escapes resolved, all or `without` one family; itself if it has none.
+
+    With `reach` it holds so many bytes around each escape and leaves the rest out, which a view without escapes shows.
+    """
     if not any(sign in view.data for sign in _SIGNS_OF_ESCAPES if sign != without):
         return view
-    return _replaced(view, _WITHOUT[without][1] if without else _ESCAPE)
+    return _replaced(view, _WITHOUT[without][1] if without else _ESCAPE, reach)
 
 
 def dumped_view(view: View) -> View | None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from domain.randomness import like_a_password, placeholder, random, random_enough
+from domain.randomness import drawn, like_a_password, placeholder, random, random_enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,19 +298,20 @@ _ASSIGNED = (
         re.compile(
             r"(?:"
             + _NAMES
-            + r")(?:[A-Za-z0-9_.-]{0,24}[\"'`\])>]{0,3}[ \t]{0,4}(?:=>|:=|==?|:|,(?=[ \t]?[\"'`])|\||(?<=>))\s{0,4}|[ \t\r\n-]{1,3})"
-            + r"[\"'`(\[]{0,2}"
-            r"([^\s\"'`<>,;(){}\[\]|]{16,400})",
+            + r")(?:[A-Za-z0-9_.-]{0,24}[\\\"'`\])>]{0,6}[ \t]{0,16}(?:=>|:=|==?|:|,(?=[ \t]?[\"'`])|\||(?<=>))\s{0,16}|[ \t\r\n-]{1,3})"
+            + r"[\\\"'`(\[]{0,4}"
+            r"([^\s\"'`<>,;(){}\[\]|\\]{16,400})",
             re.IGNORECASE,
         ),
         check=random_enough,
     ),
     Rule(
         "assigned-password",
-        ("pass", "pwd", "secret"),
+        ("pass", "pwd", "secret", "kennwort", "contrase", "senha", "wachtwoord"),
         re.compile(
-            r"(?:pass(?:word|wd|phrase|code)|(?<=[_-])pass|pass(?=[\"']?=)|pwd|secret)[A-Za-z0-9_.-]{0,16}[\"'`\]]{0,2}[ \t]{0,4}(?:=>|:=|=|:)[ \t]{0,4}"
-            r"(?:\"([^\s\"]{6,200})\"|'([^\s']{6,200})'|`([^\s`]{6,200})`|([^\s\"'`<>,;(){}\[\]|$]{6,200}))",
+            r"(?:pass(?:word|wd|phrase|code|wort)|kennwort|contrase(?:n|ñ)a|senha|mot ?de ?passe|wachtwoord|(?<=[_-])pass|pass(?=[\"']?=)|pwd|secret)"
+            r"[A-Za-z0-9_.-]{0,16}[\\\"'`\]]{0,4}[ \t]{0,16}(?:=>|:=|=|:)[ \t]{0,16}\\{0,3}"
+            r"(?:\"([^\s\"\\]{6,200})\\{0,3}\"|'([^\s']{6,200})'|`([^\s`]{6,200})`|([^\s\"'`<>,;(){}\[\]|$]{6,200}))",
             re.IGNORECASE,
         ),
         check=like_a_password,
@@ -318,6 +319,109 @@ _ASSIGNED = (
 )
 # Where the place alone says that the value is secret.
 _PLACES = (
+    Rule(  # <Pass>, <password encoding="...">
+        "assigned-password",
+        ("<pass", "<pwd", "<secret", "<token", "<apikey"),
+        re.compile(r"<(?:pass(?:word|wd)?|pwd|secret|token|apikey)(?: [^<>]{0,80})?>([^<>\s]{4,200})</", re.IGNORECASE),
+        check=lambda word: not placeholder(word),
+    ),
+    Rule(  # <add key="SmtpPassword" value="..."/>, {"name": "DB_PASSWORD", "value": "..."}
+        "assigned-password",
+        ("password", "passwd", "secret", "token", "apikey", "api_key"),
+        re.compile(
+            r"(?:password|passwd|secret|token|api_?key)[A-Za-z0-9_.-]{0,16}\\{0,3}[\"']\s{0,4},?\s{0,16}\\{0,3}[\"']?value\\{0,3}[\"']?\s{0,4}[=:]\s{0,4}\\{0,3}[\"']([^\s\"'<>\\]{4,400})",
+            re.IGNORECASE,
+        ),
+        check=like_a_password,
+    ),
+    Rule(  # a sentence: the password is "..."
+        "assigned-password",
+        ("password", "passphrase", "passwort", "kennwort", "passcode"),
+        re.compile(
+            r"(?:pass(?:word|phrase|code|wort)|kennwort)(?: (?:for|of|von|für) [^\s\"'`]{1,40})? (?:is|was|ist|lautet|to|=)(?: now)?:?[ \t]{1,2}(?:\"([^\s\"]{4,80})\"|'([^\s']{4,80})'|`([^\s`]{4,80})`|([^\s\"'`<>,;(){}\[\]|$]{6,80}))",
+            re.IGNORECASE,
+        ),
+        check=lambda word: like_a_password(word.rstrip(".")) and any(map(str.isdigit, word)),
+    ),
+    Rule(  # the user of a connection string goes with its password: together they are the login
+        "connection-string",
+        ("user id", "uid", "userid", "user=", "username="),
+        re.compile(
+            r"(?<![A-Za-z])(?:user ?id|uid|user(?:name)?)\s{0,2}=\s{0,2}([^;\"'\s&]{1,80})(?=;[^\"'\n]{0,80}?(?<![A-Za-z])(?:password|pwd)\s{0,2}=\s{0,2}[^;\"'\s])",
+            re.IGNORECASE,
+        ),
+    ),
+    Rule(
+        "command-line-password",
+        ("psexec", "connect-viserver"),
+        re.compile(
+            r"(?:psexec|connect-viserver)[^\n]{0,160}?[ \t]-u(?:ser)?[ \t]{1,4}([^\s;|]{1,100})(?=[ \t]{1,4}-p)",
+            re.IGNORECASE,
+        ),
+    ),
+    Rule(
+        "command-line-password",
+        ("connect-viserver",),
+        re.compile(r"connect-viserver[^\n]{0,240}?[ \t]-password[ \t]{1,4}[\"']?([^\s;|\"']{1,100})", re.IGNORECASE),
+    ),
+    Rule(  # keys that are a part of an address
+        "url-key",
+        ("/v1/", "/v2/", "/v3/", "/webhook/", "/webhooks/", "/bot", "/hook/"),
+        re.compile(
+            r"://[^\s\"'<>]{3,200}?/(?:v[0-9]|webhooks?|hook|bot)/(?:[A-Za-z0-9]{8,64}/)?([A-Za-z0-9_-]{20,128})(?![A-Za-z0-9_.-])"
+        ),
+        200,
+        check=lambda word: drawn(word, 2.5),
+    ),
+    Rule(  # Okta: 00 and 40 characters
+        "okta-token",
+        ("okta", "ssws"),
+        re.compile(
+            r"(?:okta|ssws)[\s\S]{0,60}?(?<![A-Za-z0-9_-])(00[A-Za-z0-9_-]{38,42})(?![A-Za-z0-9_-])", re.IGNORECASE
+        ),
+    ),
+    Rule(
+        "recaptcha-key",
+        ("6lc", "6ld", "6le", "6lf"),
+        re.compile(r"(?<![A-Za-z0-9_-])6L[c-f][A-Za-z0-9_-]{37}(?![A-Za-z0-9_-])"),
+    ),
+    Rule(  # kubeadm's bootstrap tokens
+        "kubernetes-token",
+        ("bootstrap", "kubeadm", "--token", "token"),
+        re.compile(
+            r"(?:bootstrap|kubeadm|token)[^\n]{0,80}?(?<![A-Za-z0-9._-])([a-z0-9]{6}\.[a-z0-9]{16})(?![A-Za-z0-9._-])",
+            re.IGNORECASE,
+        ),
+        check=lambda word: any(map(str.isdigit, word)),
+    ),
+    Rule(  # HashiCorp Vault: shares of the root key
+        "vault-unseal-key",
+        ("unseal",),
+        re.compile(r"unseal(?: key(?: [0-9]{1,2})?:)?[ \t]{1,4}([A-Za-z0-9+/=]{40,90})", re.IGNORECASE),
+        check=random,
+    ),
+    Rule(  # BitLocker: eight groups of six digits
+        "bitlocker-key",
+        ("bitlocker", "recovery key", "recovery password", "numerical password"),
+        re.compile(
+            r"(?:bitlocker|recovery|numerical)[\s\S]{0,160}?(?<![0-9-])([0-9]{6}(?:-[0-9]{6}){7})(?![0-9-])",
+            re.IGNORECASE,
+        ),
+    ),
+    Rule(  # Windows: LM and NT hashes as dumps have them
+        "password-hash",
+        (":::",),
+        re.compile(r"[^\s:]{1,64}:[0-9]{1,10}:([a-fA-F0-9]{32}:[a-fA-F0-9]{32}):::"),
+        160,
+    ),
+    Rule(  # wg(8), and what routers make of it
+        "wireguard-key",
+        ("privatekey", "presharedkey", "private-key", "private_key", "preshared"),
+        re.compile(
+            r"(?:private|pre-?shared)[-_]?key[\"']?[ \t]{0,4}[=:][ \t]{0,4}[\"']?([A-Za-z0-9+/]{42}[AEIMQUYcgkosw480]=)",
+            re.IGNORECASE,
+        ),
+    ),
     Rule(
         "authorization-header",
         ("authorization", "x-api-key", "x-auth-token", "private-token", "x-vault-token"),

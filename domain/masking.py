@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import ahocorasick_rs
 
@@ -25,6 +26,7 @@ _BESIDE = 80  # bytes between a short value and its user name or host
 _PIECE = 96  # a long value is also found by its parts
 _LONG = 256
 _PARTS = 64  # of one value
+_SPREAD = 6  # so many bytes may spell one byte of a value: hex with its signs, one character a line and indented
 _SMALLEST_PART = 16
 _GAP = 8  # bytes between two parts of one value that are struck with them
 
@@ -172,6 +174,7 @@ class Matcher:
         self._look_escaped: frozenset[bytes] = frozenset()
         self._added: list[Known] = []
         self.longest = 0
+        self._reach = 0
         self._layers = [self._layer(values)]
         self._first = len(self._labels)
 
@@ -183,6 +186,11 @@ class Matcher:
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """What its values are called by."""
+        return frozenset(self._labels)
 
     @property
     def added(self) -> int:
@@ -227,6 +235,7 @@ class Matcher:
         self._labels.append(label)
         self._sizes.append(len(value))
         self.longest = max(self.longest, len(value))
+        self._reach = max(self._reach, _SPREAD * min(len(value), _LONG))
         self._look_escaped |= encodings.looks_escaped(value)
         layer.add(owner, value)
 
@@ -247,7 +256,7 @@ class Matcher:
         found: set[tuple[int, int, int]] = set()
         for layer in self._layers:
             found.update(layer.short_hits(data))
-        for view in _views(View(data), self._look_escaped):
+        for view in _views(View(data), self._look_escaped, self._reach):
             folded, bare = encodings.dense_view(view), encodings.letters_view(view)
             for layer in self._layers:
                 layer.look(folded, bare, found)
@@ -272,22 +281,25 @@ def _is_base64(folded: bytes, at: int) -> bool:
     return 0 <= at < len(folded) and (folded[at : at + 1].isalnum() or folded[at] in b"+/")
 
 
-def _views(root: View, look_escaped: frozenset[bytes]) -> Iterator[View]:
-    """What is looked through: the text without colours, its hex dumps, and unescaped (twice, for JSON in JSON)."""
+def _views(root: View, look_escaped: frozenset[bytes], reach: int) -> Iterator[View]:
+    """What is looked through: the text without colours, its hex dumps, and unescaped (twice, for JSON in JSON).
+
+    Of what is unescaped, `reach` bytes around each escape: the rest reads as it did before.
+    """
     plain = encodings.plain_view(root)
     yield plain
     dumped = encodings.dumped_view(plain)
     if dumped is not None:
         yield dumped
-    once = encodings.unescaped_view(plain)
+    once = encodings.unescaped_view(plain, reach=reach)
     if once is plain:
         return
     yield once
-    twice = encodings.unescaped_view(once)
+    twice = encodings.unescaped_view(once, reach=reach)
     if twice is not once:
         yield twice
     for without in sorted(look_escaped):
-        view = encodings.unescaped_view(plain, without)
+        view = encodings.unescaped_view(plain, without, reach=reach)
         if view is not plain:
             yield view
 

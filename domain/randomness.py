@@ -13,13 +13,20 @@ _PLACEHOLDER = re.compile(
 )
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _WRITTEN = re.compile(
-    rf"^{_NAME}(?:(?:\.|::|->){_NAME})+$"  # an expression
+    rf"^[*&!]?{_NAME}(?:(?:\.|::|->){_NAME})+$"  # an expression
     r"|^[a-z_]+$|^[A-Z_]+$|^[a-z]+(?:[A-Z][a-z]+)+$|^(?:[A-Z][a-z]+)+$"  # a name
     r"|://|^[.~]{0,2}/|/[a-z][a-z_.-]{2,}/|/[a-z_-]{3,}$|\\[A-Za-z.]"  # an address, a path
     r"|^(?:[A-Z][a-z0-9]{2,}){2,}$|^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.[a-z]{2,4}$|^[a-z]+:$"  # a class, a file, a keyword
     r"|^[a-z_]+=[A-Za-z0-9_.]{0,12}$"  # an argument
     r"|:[0-9]+:|^[a-z]+(?:[,/:][a-z0-9]+)+$"  # a place in a file, a list
 )
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
+_CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z0-9]+)+")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_LONG_REST = 28
+_SHORTEST_DRAWN = 16
+_SHORTEST_SOLID = 15
+_BITS_SOLID = 2.0
 _BITS = 3.0  # a character; a run, a counter and a repeated word have fewer
 _LONGEST = 256  # characters of a long word that decide
 _SOLID = 20
@@ -56,7 +63,12 @@ def random(word: str, shortest: int = 16) -> bool:
 
 def placeholder(word: str) -> bool:
     """Whether a word stands for a value: `<password>`, `${TOKEN}`, `xxxx`, `your-key-here`."""
-    return _PLACEHOLDER.search(word[:_LONGEST]) is not None
+    match = _PLACEHOLDER.search(word[:_LONGEST])
+    if match is None:
+        return False
+    # A long key may hold such a word by chance, or because somebody wrote "EXAMPLE" into it: the rest of it tells.
+    rest = word[: match.start()] + word[match.end() : _LONGEST]
+    return not (match.group().isalpha() and len(rest) >= _LONG_REST and random(rest))
 
 
 def _written(word: str) -> bool:
@@ -68,6 +80,36 @@ def assignable(word: str) -> bool:
     return not placeholder(word) and not re.search(
         r"^[A-Z_]+$|\b(?:password|secret|token|was|is|the)\b", word[:_LONGEST]
     )
+
+
+def drawn(word: str, bits: float) -> bool:
+    """For a long word beside a name that says what it is: whether it can be a key, by so many bits a character.
+
+    Hexadecimal digits, a UUID, or letters with digits among them, in quick change.
+    """
+    bare = word.rstrip("=").replace("-", "").replace("_", "")[:_LONGEST]
+    if len(bare) < _SHORTEST_DRAWN or entropy(bare) < bits:
+        return False
+    if _CONSTANT.fullmatch(word):
+        return False
+    digits = _kinds(bare).count(b"d")
+    if digits == len(bare):
+        return len(bare) >= _SOLID_LETTERS
+    if _HEXADECIMAL.fullmatch(bare):
+        return digits > 0 or len(bare) >= _SOLID_LETTERS
+    # Words in camel case or between signs, with a number now and then, are few and long parts; a key changes all the time.
+    parts = len(_PART.findall(word[:_LONGEST]))
+    return parts * 4 >= len(bare) and (digits > 2 or random(bare))  # noqa: PLR2004
+
+
+def solid(word: str) -> bool:
+    """For a long word that two names say is a key: no more than that it is one run and no name in camel case."""
+    bare = word.rstrip("=")[:_LONGEST]
+    if len(bare) < _SHORTEST_SOLID or entropy(bare) < _BITS_SOLID:
+        return False
+    if _kinds(bare).count(b"d") > 2:  # noqa: PLR2004
+        return True
+    return bare.isalnum() and (bare.islower() or bare.isupper()) and len(bare) >= _SOLID
 
 
 def random_enough(word: str) -> bool:

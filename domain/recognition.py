@@ -14,19 +14,37 @@ from typing import Protocol, cast
 
 import ahocorasick_rs
 
+from domain import neighbours
 from domain.formats import RULES
-from domain.randomness import assignable, random
+from domain.randomness import assignable, drawn, random
+from domain.vendors import BEGINNINGS
 
 Found = tuple[int, int, str]
 """Start, end and rule."""
 
+NAMES = frozenset(
+    {
+        "private",
+        "imitated-mark",
+        "jwt",
+        "truenas-key",
+        "service-key",
+        *(rule.name for rule in RULES),
+        *(name for name, *_ in BEGINNINGS),
+    }
+)
+"""The names of our own rules."""
+
+_FEWEST_CHARACTERS = 3  # different ones: `xxxx` and `0000` are no token
+_BITS_OF_A_KEY = 2.0
 _AHEAD = 500  # characters after its anchor in which a rule that looks back may end
 _LONG_RUN = 200  # characters of a refused match within which no shorter one is tried
 
 
 def find(text: str, *, engine: bool = True) -> Iterator[Found]:
     """Everything in the text that is recognised as a credential; spans may overlap."""
-    flat = text.encode("ascii", "replace").lower()  # one byte a character, so that places are places in the text
+    plain = text.encode("ascii", "replace")  # one byte a character, so that places are places in the text
+    flat = plain.lower()
     search, owners = _anchors()
     done = [0] * len(RULES)
     for number, start, _ in search.find_matches_as_indexes(flat, overlapping=True):
@@ -48,8 +66,15 @@ def find(text: str, *, engine: bool = True) -> Iterator[Found]:
             done[place] = match.end()
             at, to = match.span(0 if rule.whole else group)
             yield at, to, rule.name
+    yield from _beginnings(plain)
+    yield from neighbours.find(text, plain)
     if engine:
         yield from by_engine(text)
+
+
+def is_key(word: str) -> bool:
+    """Whether a word by itself is a key, by our own rules: for names in whose form one could hide."""
+    return drawn(word, _BITS_OF_A_KEY) or next(find(word, engine=False), None) is not None
 
 
 @cache
@@ -61,6 +86,37 @@ def _anchors() -> tuple[ahocorasick_rs.BytesAhoCorasick, list[list[int]]]:
     return ahocorasick_rs.BytesAhoCorasick(
         [word.encode() for word in words], implementation=ahocorasick_rs.Implementation.DFA
     ), list(words.values())
+
+
+_ALNUM = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_LONGEST_TOKEN = 400
+_DIGIT = re.compile(rb"[0-9]")
+
+
+def _beginnings(plain: bytes) -> Iterator[Found]:
+    """Tokens whose beginning names their vendor."""
+    search, tokens = _published()
+    done = 0
+    for number, start, end in search.find_matches_as_indexes(plain, overlapping=True):
+        if start < done or (start and plain[start - 1] in _ALNUM):
+            continue
+        name, body = tokens[number]
+        match = body.match(plain, end)
+        if match is not None and len(set(match.group())) > _FEWEST_CHARACTERS and not match.group().isalpha():
+            done = match.end()
+            yield start, done, name
+
+
+@cache
+def _published() -> tuple[ahocorasick_rs.BytesAhoCorasick, list[tuple[str, re.Pattern[bytes]]]]:
+    bodies = [
+        (name, re.compile(f"[{alphabet}]{{{least},{_LONGEST_TOKEN}}}".encode()))
+        for name, _, alphabet, least in BEGINNINGS
+    ]
+    search = ahocorasick_rs.BytesAhoCorasick(
+        [beginning.encode() for _, beginning, _, _ in BEGINNINGS], implementation=ahocorasick_rs.Implementation.DFA
+    )
+    return search, bodies
 
 
 # --- the engine ------------------------------------------------------------------------------------------------------

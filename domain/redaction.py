@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from domain import recognition
@@ -19,18 +19,26 @@ from domain.masking import Matcher, reference
 VAULT = "vault value"
 """The rule under which live references are counted."""
 
+IMITATED = "imitated-mark"
+"""The rule under which is struck what has the form of a mark or a reference and holds a key."""
+
 _NAME = r"[A-Za-z0-9_.-]{1,64}"
-_KEPT = re.compile(r"\[struck: [a-z0-9-]{1,64}\]|\{\{credential:" + f"{_NAME}/{_NAME}/{_NAME}#{_NAME}" + r"\}\}")
-_PRIVATE_OPENS = re.compile(r"<private>", re.IGNORECASE)
-_PRIVATE_CLOSES = re.compile(r"</private>", re.IGNORECASE)
+_MARK = re.compile(r"\[struck: ([a-z0-9-]{1,64})\]|\{\{credential:(" + f"{_NAME}/{_NAME}/{_NAME}#{_NAME}" + r")\}\}")
+# A rule's name is words with a number now and then.
+_RULE = re.compile(
+    r"(?:[a-z]{1,20}[0-9]{0,2}|[0-9]{1,3}[a-z]{0,16})(?:-(?:[a-z]{1,20}[0-9]{0,2}|[0-9]{1,3}[a-z]{0,16})){0,9}"
+)
+_DIGITS_OF_A_RULE = 6
+_OPENS, _CLOSES = b"<private>", b"</private>"
 _FORGET = re.compile(
-    r"(?:^|(?<=\n))[ \t>*#-]{0,8}(?:(?:please )?(?:don['’]t|do not) remember(?: this| that| the following)?[ \t]{0,4}[:;.,–—-]"
+    r"[ \t>*#-]{0,8}(?:(?:please )?(?:don['’]t|do not) remember(?: this| that| the following)?[ \t]{0,4}[:;.,–—-]"
     r"|(?:<!--|\[|\()[ \t]{0,4}(?:don['’]t|do not) remember(?: this)?[ \t]{0,4}(?:-->|\]|\)))",
     re.IGNORECASE,
 )
 _PARAGRAPH_ENDS = re.compile(r"\n[ \t]*\n")
 _SLIVER = 3  # characters
-_LOOSE = ("assigned-", "generic-")  # rules that know the place and not the format
+_LOOSE = ("assigned-", "generic-", "service-")  # rules that know the place and not the format
+_NEIGHBOURHOOD = 8192  # characters about a new mark that are looked through again
 _ROUNDS = 4  # what was struck can leave a neighbour that is recognised only now
 
 
@@ -73,16 +81,28 @@ class Redactor:
             text = known.text
             counts.update(known.counts)
         text = _strike(text, list(_private(text)), counts)
+        near = False
         for _ in range(_ROUNDS):
-            shown = _KEPT.sub(_blank, text) if "[struck: " in text or "{{credential:" in text else text
-            spans = list(recognition.find(shown, engine=self._engine))
+            spans = list(self._recognised(text, near))
             after = _strike(text, spans, counts)
             # A new reference or mark can complete a value that the escapes around it hid.
             after = self._strike_known(after, counts) if after != text else after
             if after == text:
                 break
-            text = after
+            text, near = after, True
         return Struck(text, dict(sorted(counts.items())))
+
+    def _recognised(self, text: str, near: bool) -> Iterator[tuple[int, int, str]]:
+        """What is recognised in a text; `near` says that it was looked through before, and only marks are new in it."""
+        marks = list(_marks(text))
+        parts = list(_around(marks, len(text))) if near else [(0, len(text))]
+        if sum(end - start for start, end in parts) * 2 > len(text):
+            parts = [(0, len(text))]
+        shown = _blanked(text, marks)
+        yield from ((*mark.span(), IMITATED) for mark in _marked(text) if _hides(mark))
+        for start, end in parts:
+            for at, to, rule in recognition.find(shown[start:end], engine=self._engine):
+                yield start + at, start + to, rule
 
     def strike_values(self, text: str) -> Struck:
         """The text with the vault's values replaced and nothing else: for open fields, whose own form may look secret."""
@@ -95,39 +115,85 @@ class Redactor:
         spans = self._matcher.find(text)
         if not spans:
             return text
-        kept = [match.span() for match in _KEPT.finditer(text)]
+        # A reference may be spelt like a value: a password that is the service's name.  Only what is really a reference of
+        # this vault, or a mark of ours, may be; what merely looks like one hides nothing.
+        labels = self._matcher.labels
+        kept = [
+            mark.span()
+            for mark in _MARK.finditer(text)
+            if mark[1] in recognition.NAMES or mark[2] in labels or mark[0] in labels
+        ]
         parts: list[str] = []
         at = number = 0
         for span in spans:
             while number < len(kept) and kept[number][1] <= span.start:
                 number += 1
             if number < len(kept) and kept[number][0] < span.end:
-                continue  # a reference may be spelt like a value: a password that is the service's name
+                continue
             parts += [text[at : span.start], reference(span.label)]
             counts[VAULT] += 1
             at = span.end
         return "".join([*parts, text[at:]])
 
 
-def _blank(mark: re.Match[str]) -> str:
+def _marks(text: str) -> Iterator[tuple[int, int]]:
+    """Where references and marks stand, in which nothing is looked for."""
+    return (mark.span() for mark in _marked(text) if not _hides(mark))
+
+
+def _marked(text: str) -> Iterable[re.Match[str]]:
+    return _MARK.finditer(text) if "[struck: " in text or "{{credential:" in text else ()
+
+
+def _hides(mark: re.Match[str]) -> bool:
+    """Whether what has the form of a mark holds a key: then it is none."""
+    rule, label = mark[1], mark[2]
+    if rule is not None:
+        is_name = _RULE.fullmatch(rule) and sum(map(str.isdigit, rule)) <= _DIGITS_OF_A_RULE
+        return not is_name and rule not in recognition.NAMES
+    return any(recognition.is_key(part) for part in re.split("[/#]", label))
+
+
+def _blanked(text: str, marks: list[tuple[int, int]]) -> str:
     """A mark is nobody's value and nobody's name."""
-    return ";" * len(mark.group())
+    parts, at = [], 0
+    for start, end in marks:
+        parts += [text[at:start], ";" * (end - start)]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _around(marks: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The neighbourhoods of marks, those that touch as one."""
+    begin = end = -1
+    for start, stop in marks:
+        if start - _NEIGHBOURHOOD > end:
+            if end >= 0:
+                yield begin, end
+            begin = max(0, start - _NEIGHBOURHOOD)
+        end = min(size, stop + _NEIGHBOURHOOD)
+    if end >= 0:
+        yield begin, end
 
 
 def _private(text: str) -> Iterator[tuple[int, int, str]]:
     """What a person marked: `<private>` to its end (or its paragraph's), and paragraphs that say "don't remember"."""
+    flat = text.encode("ascii", "replace").lower()  # one byte a character: searched at the speed of a string
     at = 0
-    while opens := _PRIVATE_OPENS.search(text, at):
-        closes = _PRIVATE_CLOSES.search(text, opens.end())
-        at = closes.end() if closes else _paragraph_end(text, opens.end())
-        yield opens.start(), at, "private"
-        if not closes:
+    while (opens := flat.find(_OPENS, at)) >= 0:
+        closes = flat.find(_CLOSES, opens + len(_OPENS))
+        at = closes + len(_CLOSES) if closes >= 0 else _paragraph_end(text, opens + len(_OPENS))
+        yield opens, at, "private"
+        if closes < 0:
             break
     at = 0
-    for match in _FORGET.finditer(text) if "remember" in text.lower() else ():
-        if match.start() >= at:
+    word = flat.find(b"remember")
+    while word >= 0:
+        match = _FORGET.match(text, flat.rfind(b"\n", 0, word) + 1) if word >= at else None
+        if match is not None:
             at = _paragraph_end(text, match.end())
             yield match.start(), at, "private"
+        word = flat.find(b"remember", word + 1)
 
 
 def _paragraph_end(text: str, start: int) -> int:
@@ -146,7 +212,7 @@ def _strike(text: str, spans: list[tuple[int, int, str]], counts: Counter[str]) 
             merged[-1] = (at, max(to, end), rule if name.startswith(_LOOSE) else name)
         else:
             merged.append((start, end, rule))
-    kept = [match.span() for match in _KEPT.finditer(text)]
+    kept = list(_marks(text))
     parts: list[str] = []
     at = number = 0
     for start, end, rule in merged:

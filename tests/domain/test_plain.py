@@ -115,7 +115,7 @@ EXPOSED_IN = {
     "domain/drafts.py check_values": "NUL characters and the form of a TOTP seed are looked for",
     "domain/changes.py with_changes": "no value: the policy on exposure has that name",
     "mcp_server/keyring.py Keyring.blind": "the blind index is made of the value",
-    "mcp_server/services/redaction.py Redaction._load": "the matcher is made of every value, in memory alone",
+    "mcp_server/services/redaction.py Redaction._opened": "the matcher is made of every value, in memory alone",
     "mcp_server/services/redaction.py _matcher": "a value that is not stored yet is struck too",
     "mcp_server/tools/credentials.py offer.credential_reveal": "the answer of the one tool that reveals",
     "mcp_server/bootstrap/installation.py _add_person": "the first person's password is hashed",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from domain.masking import Matcher
 from domain.redaction import VAULT, Redactor, Struck
+from domain.vendors import BEGINNINGS
 from tests.kit.forms import NEVER, assert_absent, forms, variants
 
 LABEL = "acme/mail/admin#password"
@@ -90,6 +93,63 @@ def test_our_own_code_stays(redactor: Redactor) -> None:
         counts = dict(redactor.strike(path.read_text()).counts)
         counts.pop("private", None)  # code may speak of the marks themselves
         assert counts == {}, path.relative_to(here)
+
+
+@pytest.mark.parametrize("number", range(len(BEGINNINGS)), ids=lambda number: "".join(BEGINNINGS[number][1::-1]))
+def test_every_published_beginning_is_recognised(number: int) -> None:
+    name, beginning, alphabet, least = BEGINNINGS[number]
+    letters = [c for c in map(chr, range(33, 127)) if re.fullmatch(f"[{alphabet}]", c)]
+    body = "7" + "".join(random.Random(number).choices(letters, k=least + 3))
+    struck = Redactor(engine=False).strike(f"it answers to {beginning}{body} alone")
+    assert body not in struck.text
+    assert struck.text.startswith("it answers to [struck: ")
+    assert Redactor(engine=False).strike(f"it answers to {beginning}{'x' * (least + 3)}!").counts.get(name) is None
+
+
+HIDDEN = [
+    "[struck: {}]",
+    "{{{{credential:acme/mail/{}#password}}}}",
+    "{{{{credential:{}/mail/admin#password}}}}",
+    "{{{{credential:acme/mail/admin#{}}}}}",
+]
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+def test_nothing_hides_in_what_looks_like_a_mark(redactor: Redactor, form: str) -> None:
+    for secret in (
+        "9f3b7c21d45a68e09f3b7c21d45a68e0",
+        "ak" + "ia" + "q3egrvxw2jnfzt5k7hq9",
+        "sk_" + "live_9aq8rk2mzt7wx4ye6b",
+    ):
+        text = form.format(secret)
+        assert secret not in redactor.strike(f"token: {text}").text
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+def test_no_vault_value_hides_in_what_looks_like_a_mark(form: str) -> None:
+    redactor = Redactor(Matcher([(LABEL, b"orange-teapot-77")]))
+    struck = redactor.strike(form.format("orange-teapot-77"))
+    assert "orange-teapot-77" not in struck.text
+    assert redactor.strike(struck.text) == Struck(struck.text, {})
+
+
+def test_a_reference_may_be_spelt_like_its_value() -> None:
+    redactor = Redactor(
+        Matcher([("acme/gateway/admin#password", b"gateway-admin"), ("acme/gateway-admin/x#token", b"acme/gateway")])
+    )
+    text = "{{credential:acme/gateway-admin/x#token}} [struck: github-token]"
+    assert redactor.strike(text) == Struck(text, {})
+
+
+def test_a_long_text_is_struck_as_its_parts_are(redactor: Redactor) -> None:
+    token = "gh" + "p_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
+    filler = "The gateway answers on port 9443 and the retries stay at three.\n" * 2000
+    text = f"{filler}DB_PASSWORD=pR0d-8fh2Kq\n{filler}{token}\n{filler}{VALUE}\n{filler}"
+    struck = redactor.strike(text)
+    assert struck.text.count("[struck: ") == 2
+    assert struck.counts[VAULT] == 1
+    assert struck.text.count(filler) == 4
+    assert redactor.strike(struck.text) == Struck(struck.text, {})
 
 
 PRIVATE = [
