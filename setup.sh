@@ -336,7 +336,7 @@ uninstall() {
     if [ -n "$python" ]; then
         "$python" -I -c 'import sys
 sys.path.insert(0, sys.argv[1])
-from mcp_server.services.plugin import take_out
+from mcp_server.services.taking_out import take_out
 sys.exit(take_out(sys.argv[2], check=sys.argv[3] == "yes"))' "$root" "$home" "$check"
     else
         say plugin 'no Python to take it out with: claude plugin uninstall claudetools@claudetools'

@@ -6,6 +6,7 @@ import os
 import sys
 
 _NOTES = frozenset({"Stop", "PreCompact", "PostCompact", "SessionEnd"})
+_STATUS = "StatusLine"
 
 
 def main(arguments: list[str]) -> None:
@@ -26,6 +27,10 @@ def main(arguments: list[str]) -> None:
             from hooks import capture_note
 
             capture_note.run(event, settings)
+        elif name == _STATUS:
+            from hooks import status_line
+
+            status_line.run(event, settings)
     except BaseException as error:
         _log(home, name, error)
 
@@ -34,7 +39,7 @@ def _log(home: str, name: str, error: BaseException) -> None:
     try:
         from hooks.files import log_trouble
 
-        if home:
+        if home and name != _STATUS:  # nothing is lost with a line, and it would be told many times a minute
             known = name if name in _NOTES or name == "SessionStart" else "hook"
             log_trouble(home, known, error)
     except BaseException:

@@ -102,11 +102,16 @@ def remove_parts(folder: str) -> None:
         if not (name.startswith(".") and name.endswith(_PART)):
             continue
         path = os.path.join(folder, name)
-        try:
-            if now_us() - os.stat(path).st_mtime_ns // 1000 > _STALE_PART_US:
-                remove(path)
-        except OSError:
-            continue
+        if age_us(path) > _STALE_PART_US:
+            remove(path)
+
+
+def age_us(path: str) -> int:
+    """How long ago a file was written, in microseconds; 0 where it is gone."""
+    try:
+        return now_us() - os.stat(path).st_mtime_ns // 1000
+    except OSError:
+        return 0
 
 
 def text_of(value: dict[str, object], name: str) -> str:

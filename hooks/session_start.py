@@ -67,6 +67,7 @@ def run(event: Event, settings: Settings) -> None:
     reader.join(max(0.0, until - time.monotonic()))
     found, wrong, lines = reading.found, "", []
     shelved = shelf.name_on_shelf(place.project_id, client, sight)
+    seen.trouble = shelf.AWAY if found is None else shelf.SHUT_OUT if found.shut_out else ""
     if found is None:
         block, wrong = _old(event, settings, shelved, seen, reading.error)
     elif found.shut_out:

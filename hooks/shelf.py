@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SHELF = "shelf"
 SEEN = "seen"
+AWAY, SHUT_OUT = "away", "shut out"
+"""What kept a session from being told anything: the database did not answer, or this machine was revoked."""
 _MOST_SEEN = 400
 _KEPT_US = 14 * 86_400_000_000
 FORGOTTEN_FILE = "forgotten.json"
@@ -46,6 +48,7 @@ class Seen:
         "stamps",
         "told",
         "transcript_path",
+        "trouble",
     )
 
     def __init__(self, said: dict[str, object]) -> None:
@@ -60,6 +63,8 @@ class Seen:
         # Where the session can be read from, should none of its hooks ever leave a note.
         self.session_id = text_of(said, "session_id")
         self.transcript_path = text_of(said, "transcript_path")
+        # AWAY, SHUT_OUT, or "" where it was told what there is.
+        self.trouble = text_of(said, "trouble")
         # Whether its first prompt was answered.
         self.prompted = said.get("prompted") is True
         # Whether it was compacted since: what it did itself is news to it again.
@@ -152,6 +157,7 @@ def write_seen(home: str, session_id: str, seen: Seen) -> None:
             "stamps": dict(seen.stamps),
             "told": list(seen.told),
             "transcript_path": seen.transcript_path,
+            "trouble": seen.trouble,
         },
     )
 

@@ -12,7 +12,7 @@ import os
 import time
 
 from hooks.event import is_session_id, is_transcript_path
-from hooks.files import NO_ROOM, now_us, number_of, read_small, remove, remove_parts, text_of, write_object
+from hooks.files import NO_ROOM, age_us, now_us, number_of, read_small, remove, remove_parts, text_of, write_object
 from hooks.project import Project
 
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ ASIDE = ".aside"
 _TAKEN = ".taken."
 _SUFFIX = ".json"
 _LONGEST_NOTE = 20_000
+_OVERDUE_US = 60_000_000
 _WRITTEN = ("", SPOOL, "seen", "shelf", "log")
 _DRAINING = ".draining"
 _STARTING = ".starting"
@@ -197,6 +198,12 @@ def mark_tidy(home: str) -> None:
 def is_waiting(home: str) -> bool:
     """Whether any note waits."""
     return bool(_names(home))
+
+
+def overdue(home: str) -> int:
+    """How many notes have waited for longer than a drain of a healthy database takes."""
+    folder = os.path.join(home, SPOOL)
+    return sum(1 for name in _names(home) if age_us(os.path.join(folder, name)) > _OVERDUE_US)
 
 
 def take_out(note: Note) -> bool:

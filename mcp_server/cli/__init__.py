@@ -36,6 +36,7 @@ COMMANDS = (
     "upgrade",
     "database",
     "plugin",
+    "statusline",
     "mcp",
     "demo",
     "version",

@@ -96,6 +96,7 @@ def _checks() -> Iterator[Check]:
             opened.close()
     yield _tried("hooks", lambda: _hooks(settings))
     yield _tried("plugin", lambda: _plugin(settings))
+    yield _tried("status line", lambda: _statusline(settings))
     yield _tried("spool", lambda: _spool(settings))
     yield from _left_over()
     yield _tier(settings)
@@ -244,6 +245,20 @@ def _plugin(settings: Settings) -> Check:
             " && ".join(plugin.commands(settings.home)),
         )
     return Check("plugin", "note", f"{found.folder} is written; Claude Code does not know it yet", install)
+
+
+def _statusline(settings: Settings) -> Check:
+    from mcp_server.services import statusline
+
+    found = statusline.state(settings.home)
+    turn_on = "claudetools statusline on"
+    if found == "on":
+        return Check("status line", "ok", "on")
+    if found == "elsewhere":
+        return Check("status line", "note", "Claude Code shows that of another installation", turn_on)
+    if found == "another":
+        return Check("status line", "ok", "Claude Code shows one of your own (claudetools statusline show)")
+    return Check("status line", "ok", f"off ({turn_on})")
 
 
 def _spool(settings: Settings) -> Check:

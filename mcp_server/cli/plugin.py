@@ -9,7 +9,7 @@ import typer
 from domain.errors import Invalid
 from mcp_server.cli.show import Json, as_json, step
 from mcp_server.config import data_directory, load_settings, save_settings
-from mcp_server.services import plugin
+from mcp_server.services import plugin, statusline
 from mcp_server.services.plugin import Report
 
 app = typer.Typer(help="The plugin that Claude Code loads.", no_args_is_help=True, add_completion=False)
@@ -42,9 +42,10 @@ def install(*, check: Check = False, register: Register = True, json: Json = Fal
 
 @app.command()
 def uninstall(*, check: Check = False, json: Json = False) -> None:
-    """Take the plugin out of Claude Code and give its settings back as they were. The data stays."""
+    """Take the plugin and our status line out of Claude Code and give its settings back as they were. The data stays."""
     home = data_directory()
-    _show((plugin.unregister(home, check=check), plugin.remove(home, check=check)), json=json)
+    line = statusline.turn_off(home, check=check)
+    _show((line, plugin.unregister(home, check=check), plugin.remove(home, check=check)), json=json)
 
 
 @app.command("start-line")

@@ -114,7 +114,7 @@ class Context:
         if not seen.prompted:
             before = time.monotonic()
             parts.append(self._late(session_id, seen, project, place, sight))
-            seen.prompted = True
+            seen.prompted, seen.trouble = True, ""
             until += time.monotonic() - before  # what the session before it left is worth waiting for
         if is_worth_a_recall(prompt):
             parts.append(self._recalled(session_id, seen, prompt, place, sight, until))

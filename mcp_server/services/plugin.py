@@ -287,20 +287,6 @@ def remove(home: Path, *, check: bool = False) -> Report:
     return Report(changed=True, lines=(f"plugin: removed {folder}",))
 
 
-def take_out(home: str, *, check: bool = False) -> int:
-    """What `./setup.sh --uninstall` runs: take the plugin out, print a line for each step, return the exit status."""
-    place = Path(home)
-    try:
-        reports = (unregister(place, check=check), remove(place, check=check))
-    except OSError as error:
-        print(f"plugin: could not be taken out: {error.strerror}", file=sys.stderr)  # noqa: T201  # setup.sh shows it
-        return 1
-    for report in reports:
-        if report.lines:
-            print(report.shown())  # noqa: T201  # setup.sh shows it
-    return 0
-
-
 def _record(home: Path, folder: ClientFolder) -> Path:
     return home / "claude-settings" / f"{folder.key()}.json"
 

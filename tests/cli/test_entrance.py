@@ -174,6 +174,7 @@ def test_json_answers_are_json_alone(person) -> None:
         ("sync",),
         ("agent", "list"),
         ("plugin", "status"),
+        ("statusline", "show"),
         ("version",),
         ("logout",),
     ):

@@ -4,7 +4,8 @@
 
 FATE is JSON: `shift_s` (how far the clock is off), `room` (no file grows past so many bytes), `touch` (the how manieth
 touch of the world outside is its last), `since` (a file name: touches count once a file of that name was opened), `after`
-(whether that one still happens), `holds` (whether it then stands still instead of dying).  A touch is a call that opens, writes, renames, removes, locks, asks a database or speaks over a line;
+(whether that one still happens), `changes` (only touches count that change something), `holds` (whether it then stands
+still instead of dying).  A touch is a call that opens, writes, renames, removes, locks, asks a database or speaks over a line;
 loading modules is none.
 """
 
@@ -46,6 +47,9 @@ TOUCHES = frozenset(
         "rollback",
     }
 )
+CHANGES = frozenset({"write", "replace", "rename", "unlink", "link", "mkdir", "executemany", "commit"})
+ASKS = frozenset({"execute", "sendall"})
+STATEMENTS = ("INSERT", "UPDATE", "DELETE", "REPLACE", "COMMIT", "EXECUTE")
 
 
 def main(fate: dict[str, Any], module: str) -> None:
@@ -56,29 +60,42 @@ def main(fate: dict[str, Any], module: str) -> None:
     if "room" in fate:
         resource.setrlimit(resource.RLIMIT_FSIZE, (fate["room"],) * 2)
     if touch := fate.get("touch", 0):
-        count_touches(
-            touch, "c_return" if fate.get("after") else "c_call", bool(fate.get("holds")), str(fate.get("since", ""))
-        )
+        count_touches(touch, fate)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def count_touches(last: int, moment: str, holds: bool, since: str) -> None:
+def changes(frame: FrameType, name: str) -> bool:
+    """Whether a call changes something: a file's name or content, or rows, by the statement that its caller holds."""
+    if name in CHANGES:
+        return True
+    said = frame.f_locals.get("statement" if name == "execute" else "data", "") if name in ASKS else ""
+    text = said.decode("latin-1") if isinstance(said, bytes) else str(said)
+    return any(word in text[:64] for word in STATEMENTS)
+
+
+def count_touches(last: int, fate: dict[str, Any]) -> None:
     """Ends this process, or lets it stand still, at its `last` touch: before it, or after.
 
     Counting slows a process down: with `since` only the thread that opens that file, and those that it starts, pay.
     """
-    left = last
+    left, since = last, str(fate.get("since", ""))
+    moment = "c_return" if fate.get("after") else "c_call"
+    end = signal.SIGSTOP if fate.get("holds") else signal.SIGKILL
+    only_changes = bool(fate.get("changes"))
     counting = False
 
     def look(frame: FrameType, event: str, what: object) -> None:
         nonlocal left
-        if event != moment or getattr(what, "__name__", "") not in TOUCHES:
+        name = getattr(what, "__name__", "")
+        if event != moment or name not in TOUCHES:
             return
         if isinstance(getattr(what, "__self__", None), str) or frame.f_code.co_filename.startswith("<frozen"):
             return  # text, and modules
+        if only_changes and not changes(frame, name):
+            return
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGSTOP if holds else signal.SIGKILL)
+            os.kill(os.getpid(), end)
 
     def begin() -> None:
         nonlocal counting

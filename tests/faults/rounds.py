@@ -44,6 +44,7 @@ HOUR_S = 3600
 PATIENCE_S = 120
 AWAY_ROUNDS = 3
 """Rounds of twenty minutes: an hour."""
+QUIET, CHANGES = "nothing", "changes"
 NOTES = ("Stop", "PreCompact", "PostCompact", "SessionEnd")
 ROOM_MB = 56
 """All that the server can keep, so that its disk can be full."""
@@ -78,10 +79,11 @@ class Rounds:
         self.sessions: list[Session] = []
         self.forgotten: dict[str, str] = {}
         self._touches = {"SessionStart": 15, "note": 10, "drain": 80, "server": 80}
+        self._touches |= {f"{kind} {CHANGES}": most // 5 for kind, most in self._touches.items()}
         self._away = 0
         self._locked: sqlite3.Connection | None = None
         anywhen: dict[str, Callable[[Session], None]] = {
-            "nothing": self._quiet,
+            QUIET: self._quiet,
             "kill -9 of a hook": self._killed_hook,
             "kill -9 of a drain": self._killed_drain,
             "kill -9 of the server and its drain": self._killed_server,
@@ -99,18 +101,18 @@ class Rounds:
         if server is not None:
             self._while_there["kill -9 of MariaDB"] = self._killed_database
             self._while_there["the database's disk is full"] = self._full_database
-        every = {**anywhen, **self._while_there}
-        self.faults = {name: fault for name, fault in every.items() if only in name}
+        self._every = {**anywhen, **self._while_there}
+        self.faults = [name for name in self._every if only in name]
 
     def play(self, rounds: int, told: Callable[[int], None] = lambda _: None) -> Tally:
         """Plays so many rounds, each fault about as often as the others, and looks at what they left."""
         try:
             for number in range(rounds):
-                possible = [name for name in self.faults if not (self._away and name in self._while_there)]
+                possible = [name for name in self.faults if not (self._away and name in self._while_there)] or [QUIET]
                 fewest = min(self.tally.faults[name] for name in possible)
                 name = self.dice.choice([name for name in possible if self.tally.faults[name] <= fewest])
                 self.tally.faults[name] += 1
-                self.faults[name](self._session())
+                self._every[name](self._session())
                 self._time_passes()
                 self.nursery.orphans()
                 if number % 5 == 0:
@@ -199,8 +201,9 @@ class Rounds:
 
     def _learn(self, kind: str, fate: Fate, *, met: bool) -> None:
         if fate.get("touch"):
+            kind = f"{kind} {CHANGES}" if fate.get(CHANGES) else kind
             most = self._touches[kind]
-            self._touches[kind] = max(most, fate["touch"] + most // 10) if met else max(8, most - most // 10)
+            self._touches[kind] = max(most, fate["touch"] + 1 + most // 10) if met else max(4, most - 1 - most // 10)
 
     def _sync(self, computer: Computer, fate: Fate | None = None) -> int:
         process = computer.sync(fate)
@@ -224,10 +227,12 @@ class Rounds:
         timer.start()
 
     def _deadly(self, kind: str) -> Fate:
-        """A death at a random touch; or, told by an empty fate, after a random time."""
-        if self.dice.random() < 0.3:
+        """A death at a random touch, or at a random change; or, told by an empty fate, after a random time."""
+        way = self.dice.choice(["time", "touch", "touch", CHANGES, CHANGES])
+        if way == "time":
             return {}
-        return {"touch": self.dice.randint(1, self._touches[kind]), "after": self.dice.random() < 0.5}
+        most = self._touches[f"{kind} {CHANGES}" if way == CHANGES else kind]
+        return {"touch": self.dice.randint(1, most), "after": self.dice.random() < 0.5, CHANGES: way == CHANGES}
 
     def _held(self, computer: Computer) -> tuple[subprocess.Popen[bytes], bool]:
         """A drain that stands still at a random touch, and whether it does: it may have been done before."""
