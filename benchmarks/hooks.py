@@ -46,6 +46,7 @@ def main() -> None:
             ground.run("PreCompact", trigger="auto"),
             ground.run("PostCompact", trigger="auto"),
             ground.run("SessionEnd", reason="clear"),
+            ground.run("StatusLine"),
         ]
         targets = {
             "SessionStart": "<= 80 ms",
@@ -53,6 +54,7 @@ def main() -> None:
             "PreCompact": "<= 40 ms",
             "PostCompact": "<= 40 ms",
             "SessionEnd": "<= 60 ms",
+            "StatusLine": "near the floor",
         }
         show(f"hooks as cold processes, {RECORDS:,} records", ground.floor(), figures, targets)
     _on_a_server()
