@@ -11,6 +11,7 @@ import time
 
 LONGEST = 1_000_000
 _LONGEST_LOG = 200_000
+_LAST_LINES = 2_000
 LOG_FILE = "hooks.log"
 TROUBLE_FILE = "hooks.trouble"
 _PART = ".part"
@@ -166,6 +167,17 @@ def tell_trouble(home: str, line: str) -> None:
         write_private(os.path.join(home, "log", TROUBLE_FILE), line)
     except OSError:
         return
+
+
+def last_trouble(home: str) -> str:
+    """The last line of the hooks' log file; "" where there is none."""
+    try:
+        with open(os.path.join(home, "log", LOG_FILE), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - _LAST_LINES))
+            lines = log.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""
 
 
 def take_trouble(home: str) -> str:

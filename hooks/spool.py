@@ -12,7 +12,18 @@ import os
 import time
 
 from hooks.event import is_session_id, is_transcript_path
-from hooks.files import NO_ROOM, age_us, now_us, number_of, read_small, remove, remove_parts, text_of, write_object
+from hooks.files import (
+    NO_ROOM,
+    age_us,
+    now_us,
+    number_of,
+    read_object,
+    read_small,
+    remove,
+    remove_parts,
+    text_of,
+    write_object,
+)
 from hooks.project import Project
 
 TYPE_CHECKING = False
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
 
 SPOOL = "spool"
 ASIDE = ".aside"
+DRAINED_FILE = "drained.json"
 _TAKEN = ".taken."
 _SUFFIX = ".json"
 _LONGEST_NOTE = 20_000
@@ -65,6 +77,44 @@ class Note:
         self.client = text_of(said, "client")
         self.event = text_of(said, "event")
         self.at_us = number_of(said, "at_us")
+
+
+class Aside:
+    """A note that was set aside: of which session, why, when."""
+
+    __slots__ = ("at_us", "project_name", "session_id", "transcript_path", "why")
+
+    def __init__(self, session_id: str, said: dict[str, object]) -> None:
+        self.session_id = session_id
+        self.project_name = text_of(said, "project_name")
+        self.transcript_path = text_of(said, "transcript_path")
+        self.why = text_of(said, "why") or ("" if said else "the note is damaged")
+        self.at_us = number_of(said, "aside_us")
+
+
+class Drain:
+    """The last drain: when (0 for never), how many sessions it captured, what kept it; and the last session captured by any."""
+
+    __slots__ = (
+        "at_us",
+        "captured",
+        "captured_project",
+        "captured_session",
+        "captured_us",
+        "set_aside",
+        "trouble",
+        "waiting",
+    )
+
+    def __init__(self, said: dict[str, object]) -> None:
+        self.at_us = number_of(said, "at_us")
+        self.captured = number_of(said, "captured")
+        self.waiting = number_of(said, "waiting")
+        self.set_aside = number_of(said, "set_aside")
+        self.trouble = text_of(said, "trouble")
+        self.captured_us = number_of(said, "captured_us")
+        self.captured_session = text_of(said, "captured_session")
+        self.captured_project = text_of(said, "captured_project")
 
 
 def put(
@@ -235,10 +285,10 @@ def recover(home: str) -> None:
         remove_parts(os.path.join(home, place))
 
 
-def set_aside(path: str) -> None:
-    """Move a note that cannot be captured out of the way; it is kept for a person to look at.  Never raises.
+def set_aside(path: str, why: str = "") -> None:
+    """Move a note that cannot be captured out of the way, with the reason, until a person has it tried again.
 
-    On a disk that is full it stays where it is.
+    Never raises.  On a disk that is full it stays where it is.
     """
     folder, name = os.path.split(path)
     try:
@@ -247,6 +297,46 @@ def set_aside(path: str) -> None:
     except OSError as error:
         if error.errno not in NO_ROOM:
             remove(path)
+        return
+    kept = os.path.join(folder, ASIDE, name)
+    said = read_object(kept, _LONGEST_NOTE)
+    if said:
+        try:
+            write_object(kept, {**said, "why": why, "aside_us": now_us()})
+        except OSError:
+            return  # without its reason
+
+
+def aside(home: str) -> Iterator[Aside]:
+    """The notes that were set aside."""
+    folder = os.path.join(home, SPOOL, ASIDE)
+    for name in sorted(_listed(folder)):
+        if name.endswith(_SUFFIX) and not name.startswith("."):
+            yield Aside(name.removesuffix(_SUFFIX), read_object(os.path.join(folder, name), _LONGEST_NOTE))
+
+
+def retry(home: str) -> int:
+    """Put the notes that were set aside back, but for those whose session has a newer one.  How many there were."""
+    folder = os.path.join(home, SPOOL, ASIDE)
+    names = [name for name in _listed(folder) if name.endswith(_SUFFIX) and not name.startswith(".")]
+    for name in names:
+        _put_back(os.path.join(folder, name), os.path.join(home, SPOOL, name))
+    return len(names)
+
+
+def note_drain(home: str, **said: object) -> None:
+    """Keep what the last drain did, beside what was captured last.  Never raises."""
+    path = os.path.join(home, DRAINED_FILE)
+    known = {name: value for name, value in read_object(path).items() if name.startswith("captured_")}
+    try:
+        write_object(path, {**known, "at_us": now_us(), **said})
+    except OSError:
+        return
+
+
+def last_drain(home: str) -> Drain:
+    """What the last drain of this machine did."""
+    return Drain(read_object(os.path.join(home, DRAINED_FILE)))
 
 
 def _read(path: str, content: str) -> Note | None:

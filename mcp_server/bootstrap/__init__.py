@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.tallies import Tallies
     from mcp_server.work import Work
 
 
@@ -43,6 +44,7 @@ class App:
     incidents: Incidents
     context: Context
     capture: Capture
+    tallies: Tallies
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -99,6 +101,7 @@ def assemble(
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.tallies import Tallies
     from mcp_server.work import HeadNotes, Work
     from storage.engine import clock_of
 
@@ -123,4 +126,5 @@ def assemble(
         incidents=Incidents(work, redaction),
         context=Context(settings, work, redaction, drain=capture.drain_for),
         capture=capture,
+        tallies=Tallies(work),
     )

@@ -135,21 +135,13 @@ def forget(
 
 @app.command()
 def status(*, json: show.Json = False) -> None:
-    """Tell how much is remembered, and what still waits to be captured."""
-    from hooks import spool
+    """Tell how the memory stands: what it holds, what waits or failed, the last capture, and whether its database answers.
 
-    with person.logged_in() as (vault, actor):
-        counts = vault.context.counts(actor)
-        home = str(vault.settings.home)
-        waiting = sum(1 for _ in spool.pending(home))
-        aside = len(list(vault.settings.spool_dir.glob(f"*{spool.ASIDE}")))
-    if json:
-        show.as_json({"records": dict(counts), "waiting": waiting, "set_aside": aside})
-        return
-    show.pairs((("remembered", ", ".join(f"{number} {kind}" for kind, number in counts.items()) or "nothing"),))
-    show.pairs((("waiting   ", str(waiting)), ("set aside ", str(aside))))
-    if waiting:
-        show.note("capture them now: claudetools sync")
+    What this machine knows by itself is told without a login, and while the database is away.
+    """
+    from mcp_server.cli import standing
+
+    standing.tell(as_json=json)
 
 
 def _as_json(record: ContextRecord) -> dict[str, object]:

@@ -19,10 +19,13 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def sync(
     *,
+    retry: Annotated[bool, typer.Option("--retry", help="Try what was set aside again, too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing unless something goes wrong.")] = False,
     json: show.Json = False,
 ) -> None:
     """Capture what sessions left to be captured.  Exit code 75 where something still waits, 4 where this machine was revoked."""
+    if retry:
+        spool.retry(str(data_directory()))
     try:
         with person.vault() as vault:
             outcome = vault.capture.drain()

@@ -26,7 +26,7 @@ from domain import text as analyser
 from domain.actors import Actor
 from domain.context import SESSION, ContextRecord
 from domain.digest import PROVENANCE
-from domain.errors import Broken, Conflict, Denied, Unauthenticated, Unavailable
+from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, Unauthenticated, Unavailable
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.redaction import Redactor
@@ -94,22 +94,43 @@ class Capture:
                 return DrainOutcome(busy=True, waiting=sum(1 for _ in spool.pending(self._home, project)))
             spool.begin_to_look(self._home)
             spool.recover(self._home)
-            done: Counter[str] = Counter()
-            troubles: list[str] = []
-            for note, known in self._waiting(project):
-                done[self._one(note, known, troubles)] += 1
-            if done or not self._asked:
-                self._hear_of_forgotten()
-                self._asked = True
-            self.strike_again()
-            self._tidy()
-            return DrainOutcome(
-                captured=done["captured"],
-                unchanged=done["unchanged"],
-                waiting=done["waiting"],
-                set_aside=done["set aside"],
-                troubles=tuple(troubles),
-            )
+            try:
+                return self._all(project)
+            except Exception as error:
+                spool.note_drain(
+                    self._home, trouble=error.message if isinstance(error, ClaudeToolsError) else type(error).__name__
+                )
+                raise
+
+    def _all(self, project: str) -> DrainOutcome:
+        done: Counter[str] = Counter()
+        troubles: list[str] = []
+        last: dict[str, object] = {}
+        for note, known in self._waiting(project):
+            outcome = self._one(note, known, troubles)
+            done[outcome] += 1
+            if outcome == "captured":
+                last = {
+                    "captured_us": now_us(),
+                    "captured_session": note.session_id,
+                    "captured_project": note.project_name,
+                }
+        if done or not self._asked:
+            self._hear_of_forgotten()
+            self._asked = True
+        self.strike_again()
+        self._tidy()
+        told = DrainOutcome(
+            captured=done["captured"],
+            unchanged=done["unchanged"],
+            waiting=done["waiting"],
+            set_aside=done["set aside"],
+            troubles=tuple(troubles),
+        )
+        if done or spool.last_drain(self._home).trouble:
+            numbers = {"captured": told.captured, "waiting": told.waiting, "set_aside": told.set_aside}
+            spool.note_drain(self._home, **numbers, **last)
+        return told
 
     def drain_for(self, project: str, within: float, *, but: str = "") -> bool:
         """Wait until nothing of a project waits any more, or `within` seconds have passed.  True where nothing waits.
@@ -214,6 +235,7 @@ class Capture:
         return grown
 
     def _one(self, note: spool.Note, known: int | None, troubles: list[str]) -> str:
+        why = ""
         try:
             outcome = self._capture(note, known)
         except (Unavailable, Denied, Unauthenticated, Broken):
@@ -225,17 +247,16 @@ class Capture:
             log_trouble(self._home, "capture", error)
             if self._failures[note.path] < MOST_FAILURES:
                 return "waiting"
-            troubles.append(
-                f"session {note.session_id}: cannot be captured ({type(error).__name__}); its note was set aside"
-            )
+            why = f"cannot be captured ({type(error).__name__})"
             outcome = "set aside"
         if outcome == "gone":
             if now_us() - note.at_us < GONE_US:
                 return "waiting"
-            troubles.append(f"session {note.session_id}: its transcript is gone; its note was set aside")
+            why = "its transcript is gone"
             outcome = "set aside"
         if outcome == "set aside":
-            spool.set_aside(note.path)
+            troubles.append(f"session {note.session_id}: {why}; its note was set aside")
+            spool.set_aside(note.path, why)
         elif not spool.take_out(note):
             return "waiting"
         return outcome

@@ -13,6 +13,7 @@ from domain.verify import Finding
 from storage.audit import Audit
 from storage.contacts import Contacts
 from storage.context import Context
+from storage.context_tallies import ContextTallies
 from storage.credentials import Credentials
 from storage.guard import Guard, Mac
 from storage.identity import Identity
@@ -36,6 +37,11 @@ class RecordingUnit:
     def context(self) -> Context:
         """Context records."""
         return Context(self._connection, self._guard)
+
+    @cached_property
+    def context_tallies(self) -> ContextTallies:
+        """Counts over context records."""
+        return ContextTallies(self._connection)
 
     @cached_property
     def contacts(self) -> Contacts:
