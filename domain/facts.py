@@ -7,40 +7,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from domain import commands
 from domain import text as analyser
+from domain.shortening import one_line, shortened
 from domain.transcript import REFUSED, Transcript, Turn
 
 _EDITS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit"})
 _SHELLS = frozenset({"Bash", "PowerShell"})
-_MATTERS = re.compile(
-    r"\b(?:pytest|tox|nox|unittest|jest|vitest|mocha|rspec|ctest|phpunit|gradle\w*|mvn|make|ninja|cmake|cargo|go (?:test|build|vet|run|mod|generate)|"
-    r"npm|pnpm|yarn|bun|deno|tsc|eslint|ruff|mypy|flake8|black|golangci-lint|gofmt|dotnet|docker|podman|kubectl|helm|terraform|tofu|ansible\w*|"
-    r"systemctl|service|apt(?:-get)?|dnf|yum|pip3?|uv|poetry|alembic|psql|mysql|mariadb|sqlite3|redis-cli|ssh|scp|rsync|curl|wget|nginx|certbot|"
-    r"openssl|git (?:push|merge|rebase|revert|tag|cherry-pick|bisect)|gh (?:pr|release|workflow|run)|test|tests|build|deploy|migrat\w+|lint|check|"
-    r"install|restart|backup|restore)\b",
-)
-_LOOKS = re.compile(
-    r"^(?:ls|cat|head|tail|less|grep|rg|find|fd|wc|echo|pwd|which|type|sed -n|stat|file|tree|sleep|true|cd|jq|awk|sort|diff|date|env)\b"
-)
-_FAILURE = re.compile(
-    r"^(?:FAILED\b|FAIL\b|--- FAIL|E   |error(?:\[|:)|npm ERR!|panic:|fatal:|Traceback \(most recent)|\b[1-9]\d* (?:failed|errors?)\b",
+_DEFINED = re.compile(
+    r"^[ \t]*(?:(?:export|pub|public|private|protected|static|async|default|abstract|final)\s+)*"
+    r"(?:def|class|func|function|type|interface|struct|fn|trait|enum|module|(?:CREATE|create) (?:TABLE|table))\s+"
+    r"(?:\([^)\n]*\)\s*)?([A-Za-z_]\w{1,60})",
     re.MULTILINE,
 )
-_SIGNATURE = re.compile(
-    r"\b\w*(?:Error|Exception|Failure)\b|\berror\b|\bfatal\b|\bpanic\b|\bFAIL(?:ED)?\b|\bfailed\b|not found|No such file|denied|undefined|"
-    r"unresolved|cannot|refused|timed out|assert|mismatch|unexpected|invalid|missing|unable",
-    re.IGNORECASE,
-)
-_EXCEPTION_LINE = re.compile(r"^(?:E\s+)?[\w.]*(?:Error|Exception|Failure)\b.*", re.MULTILINE)
-_EXIT = re.compile(r"^Exit code \d+\s*$")
-_COMMIT = re.compile(
-    r"^\[(?P<branch>\S+)(?: \(root-commit\))? (?P<hash>[0-9a-f]{7,40})\] (?P<subject>.+)$", re.MULTILINE
-)
-_DEFINED = re.compile(
-    r"\b(?:def|class|func|function|type|interface|struct|const|fn|trait|enum|module|table|TABLE)\s+(?:\([^)]*\)\s*)?([A-Za-z_]\w{3,60})"
-)
-_CHANGE_FOLDER = re.compile(r"^(?:cd|pushd)\s+(?:\"[^\"]*\"|'[^']*'|\S+)\s*(?:&&|;)\s*")
-_TAILS = re.compile(r"\s*(?:2>&1|2>/dev/null|\|\s*(?:tail|head|tee|grep|cat|less)\b.*)\s*$")
+_CONSTANT = re.compile(r"\b(?:const|var|let)\s+([A-Za-z_]\w{3,60})")
+_LINK = re.compile(r"https?://[^\s<>\"'`)\]}\\|]+")
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
+_WORKTREE = re.compile(r"\A\.claude/worktrees/[^/]+/")
 _ANSWERS = re.compile(
     r"[Yy]our? questions have been answered: (.*?)\. You can now continue|User has answered your questions: (.*?)\. You can now",
     re.DOTALL,
@@ -58,11 +41,16 @@ _CLAUDE_DECIDED = re.compile(
     r"^(?:\**Decision\**:|\**Decided\**:|(?:We|I) (?:have )?(?:decided|chose|agreed)\b|Decision made:)", re.IGNORECASE
 )
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*[.!?]?")
-_SPACE = re.compile(r"\s+")
 _LONGEST_SENTENCE = 260
 _SAYS_SOMETHING = 40  # characters; "Done." says nothing
 
+# What a turn that holds a word of code adds to its weight, by who wrote it.
+_PERSONS_WEIGHT = 6
+_WRITTEN_WEIGHT = 2
+_READ_WEIGHT = 1
+
 # What is held of a session of any length.
+_LONGEST_READ = 30_000
 _LONGEST_PROMPT = 8_000
 _LONGEST_OUTCOME = 8_000
 _FIRST_PROMPTS = 20
@@ -75,6 +63,9 @@ _MOST_COMMANDS = 600
 _MOST_TROUBLES = 60
 _MOST_FIXES = 6
 _MOST_TODOS = 200
+_MOST_LINKS = 200
+_MOST_TOLD = 200
+_LONGEST_LINK = 300
 _DONE = ("completed", "deleted")
 
 
@@ -108,28 +99,29 @@ class Trouble:
 
 @dataclass(slots=True)
 class Facts:
-    """Everything the digest may tell.  Lists are in the order of the session."""
+    """Everything the digest may tell.  Lists are in the order of the session.
+
+    `changed` are files that Git told of beside those that were edited; `failures` what tools other
+    than a shell answered when they failed; `defined` the names that Claude wrote a definition of, and
+    `names` other words of code, the most used first.
+    """
 
     prompts: list[str] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
     claude_decisions: list[str] = field(default_factory=list)
     outcome: str = ""
     edited: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
     commits: list[tuple[str, str]] = field(default_factory=list)
     commands: dict[str, Command] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
     todos: list[str] = field(default_factory=list)
+    links: Counter[str] = field(default_factory=Counter)
     read: Counter[str] = field(default_factory=Counter)
+    defined: Counter[str] = field(default_factory=Counter)
     names: list[str] = field(default_factory=list)
-
-
-def one_line(text: str, longest: int) -> str:
-    """Text on one line, cut at a word with an ellipsis where it is longer than `longest` characters."""
-    flat = _SPACE.sub(" ", text).strip()
-    if len(flat) <= longest:
-        return flat
-    cut = flat.rfind(" ", longest // 2, longest)
-    return flat[: cut if cut > 0 else longest - 1].rstrip(" ,;:-") + "…"
 
 
 def gather(transcript: Transcript) -> Facts:
@@ -163,7 +155,8 @@ class Gathering:
                 # The first say what the session was for, the newest where it stands.
                 del facts.prompts[_FIRST_PROMPTS]
             self._decide(facts.decisions, decisions(turn.text))
-            self._weigh(dict.fromkeys(analyser.identifiers([turn.text]), 3))
+            self._weigh(dict.fromkeys(analyser.identifiers([turn.text]), _PERSONS_WEIGHT))
+            self._link(turn.text)
         elif turn.kind == "tool":
             self._tool(turn)
         if turn.aside:
@@ -171,7 +164,8 @@ class Gathering:
         if turn.kind == "answer":
             decided = (sentence for sentence in _sentences(turn.text) if _CLAUDE_DECIDED.match(sentence))
             self._decide(facts.claude_decisions, (one_line(sentence, _LONGEST_SENTENCE) for sentence in decided))
-            self._weigh(dict.fromkeys(analyser.identifiers([turn.text]), 1))
+            self._weigh(dict.fromkeys(analyser.identifiers([turn.text]), _WRITTEN_WEIGHT))
+            self._link(turn.text)
             if len(turn.text) >= _SAYS_SOMETHING or not self._said:
                 self._said, self._summary = shortened(turn.text, _LONGEST_OUTCOME), ""
         elif turn.kind == "summary":
@@ -199,62 +193,82 @@ class Gathering:
         self._weights.update(weights)
         _bound(self._weights, _MOST_NAMES)
 
+    def _link(self, text: str) -> None:
+        self._facts.links.update(link.rstrip(".,;:*_#/") for link in _LINK.findall(text) if len(link) <= _LONGEST_LINK)
+        _bound(self._facts.links, _MOST_LINKS)
+
     def _tool(self, turn: Turn) -> None:
-        given = turn.arguments
+        given, facts = turn.arguments, self._facts
         if turn.text.startswith(REFUSED):
+            what = _string(given, "file_path").replace("\\", "/").rpartition("/")[2] or _string(given, "command")
+            facts.failures[one_line(f"{REFUSED}: {turn.tool} {what}", 120)] += 1
             return
         path = _string(given, "file_path") or _string(given, "notebook_path")
-        if turn.tool in _EDITS and path:
-            if not turn.failed:
-                self._edited(relative(path, self.folder), given)
+        if turn.failed and turn.tool not in _SHELLS:
+            facts.failures[commands.first_line(turn.text)] += 1
+            _bound(facts.failures, _MOST_TROUBLES)
+        elif turn.tool in _EDITS and path:
+            self._edited(relative(path, self.folder), given)
         elif turn.tool == "Read" and path:
-            self._facts.read[relative(path, self.folder)] += 1
-            _bound(self._facts.read, _MOST_FILES)
+            facts.read[relative(path, self.folder)] += 1
+            _bound(facts.read, _MOST_FILES)
+            self._weigh(dict.fromkeys(analyser.identifiers([turn.text[:_LONGEST_READ]]), _READ_WEIGHT))
+        elif turn.tool in ("Grep", "Agent", "Task"):
+            self._weigh(dict.fromkeys(analyser.identifiers([turn.text[:_LONGEST_READ]]), _READ_WEIGHT))
         elif turn.tool in _SHELLS:
             self._command(turn, _string(given, "command"))
+        elif turn.tool == "WebFetch":
+            self._link(_string(given, "url"))
         elif turn.tool == "AskUserQuestion":
             answered = _ANSWERS.search(turn.text)
             if answered:
                 told = "asked and answered: " + (answered.group(1) or answered.group(2))
-                self._decide(self._facts.decisions, [one_line(told, 400)])
+                self._decide(facts.decisions, [one_line(told, 400)])
         elif turn.tool in ("TodoWrite", "TaskCreate", "TaskUpdate"):
             self._todos.take(turn)
 
     def _edited(self, name: str, given: Mapping[str, object]) -> None:
-        self._facts.edited[name] += 1
-        _bound(self._facts.edited, _MOST_FILES)
-        for trouble in self._facts.troubles:
+        facts = self._facts
+        facts.edited[name] += 1
+        _bound(facts.edited, _MOST_FILES)
+        for trouble in facts.troubles:
             if not trouble.solved and name not in trouble.fixed_by:
                 trouble.fixed_by = (*trouble.fixed_by, name)[-_MOST_FIXES:]
         for written in _written(given):
-            self._weigh(dict.fromkeys(_DEFINED.findall(written), 4))
-            self._weigh(dict.fromkeys(analyser.identifiers([written]), 1))
+            facts.defined.update(dict.fromkeys(_DEFINED.findall(written), 1))
+            _bound(facts.defined, _MOST_NAMES // 8)
+            self._weigh(dict.fromkeys(_CONSTANT.findall(written), _WRITTEN_WEIGHT))
+            self._weigh(dict.fromkeys(analyser.identifiers([written]), _WRITTEN_WEIGHT))
 
     def _command(self, turn: Turn, line: str) -> None:
-        command = normal_command(line)
+        command = commands.normal_command(line)
         if not command:
             return
         facts = self._facts
-        for match in _COMMIT.finditer(turn.text):
-            facts.commits.append((match["hash"][:10], one_line(match["subject"], 120)))
+        self._link(line)
+        facts.commits.extend(commands.commits(turn.text))
         del facts.commits[:-_MOST_COMMITS]
-        matters = bool(_MATTERS.search(command)) and not _LOOKS.match(command)
-        failed = turn.failed or (matters and _FAILURE.search(turn.text) is not None)
+        facts.changed.update(relative(path, self.folder) for path in commands.changed_paths(line, turn.text))
+        _bound(facts.changed, _MOST_FILES)
+        facts.kinds.update(commands.kinds(line))
+        _bound(facts.kinds, _MOST_COMMANDS)
+        matters = commands.matters(command)
+        failed = turn.failed or (matters and commands.shows_failure(turn.text))
         known = facts.commands.setdefault(command, Command(command, matters=matters))
         known.ok = not failed
         known.has_failed = known.has_failed or failed
         if len(facts.commands) > _MOST_COMMANDS:
             idle = next((line for line, one in facts.commands.items() if not one.matters), "")
             del facts.commands[idle or next(iter(facts.commands))]
-        program = _program(command)
+        program = commands.program(command)
         if failed:
-            signature = error_signature(turn.text)
+            signature = commands.error_signature(turn.text)
             if signature and all(trouble.signature != signature for trouble in facts.troubles):
-                facts.troubles.append(Trouble(signature, command, matters=not _LOOKS.match(command)))
+                facts.troubles.append(Trouble(signature, command, matters=not commands.looks(command)))
                 del facts.troubles[:-_MOST_TROUBLES]
         else:
             for trouble in facts.troubles:
-                if not trouble.solved and _program(trouble.command) == program:
+                if not trouble.solved and commands.program(trouble.command) == program:
                     trouble.solved = True
 
 
@@ -275,34 +289,16 @@ def decisions(prompt: str) -> Iterator[str]:
 
 
 def relative(path: str, folder: str) -> str:
-    """A path as seen from the session's folder, where it lies below it."""
-    for joint in ("/", "\\"):
-        if folder and path.startswith(folder.rstrip(joint) + joint):
-            return path[len(folder.rstrip(joint)) + 1 :]
-    return path
+    """A path as seen from the session's folder, where it lies below it; with slashes, as Git tells it.
 
-
-def normal_command(line: str) -> str:
-    """A command line without the change of folder before it, pagers after it and here-documents in it."""
-    first = line.strip().split("<<", 1)[0].strip()
-    first = next((part.strip() for part in first.split("\n") if part.strip() and not part.strip().startswith("#")), "")
-    before = None
-    while before != first:
-        before = first
-        first = _TAILS.sub("", _CHANGE_FOLDER.sub("", first))
-    return one_line(first, 160)
-
-
-def error_signature(output: str) -> str:
-    """The line of failed output that says most: an exception's own line, else the first that speaks of an error."""
-    exceptions = _EXCEPTION_LINE.findall(output)
-    if exceptions:
-        return one_line(exceptions[-1].removeprefix("E "), 200)
-    lines = [line.strip() for line in output.splitlines() if line.strip() and not _EXIT.match(line)]
-    for line in lines:
-        if _SIGNATURE.search(line):
-            return one_line(line, 200)
-    return one_line(lines[-1], 200) if lines else ""
+    A worktree that Claude Code made lies in the repository's own folder: its files are the repository's.
+    """
+    if _WINDOWS.match(path):
+        path, folder = path.replace("\\", "/"), folder.replace("\\", "/")
+    folder = folder.rstrip("/")
+    if folder and path.startswith(f"{folder}/"):
+        path = path[len(folder) + 1 :]
+    return _WORKTREE.sub("", path)
 
 
 class _Todos:
@@ -348,32 +344,12 @@ def _bound(counts: Counter[str], most: int) -> None:
             del counts[name]
 
 
-def shortened(text: str, longest: int) -> str:
-    """The head and the tail of a text that is too long; the tail counts for more."""
-    if len(text) <= longest:
-        return text
-    head = longest // 3
-    return f"{text[:head]}\n…\n{text[-(longest - head - 3) :]}"
-
-
 def _names(weights: Counter[str], facts: Facts) -> list[str]:
     told = " ".join([*facts.edited, *facts.read])
     ranked = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
-    return [name for name, weight in ranked if weight > 1 and name not in told][:200]
-
-
-def _program(command: str) -> str:
-    words = [word for word in command.split() if "=" not in word.split("/")[0]][:2]
-    if not words:
-        return ""
-    name = words[0].rsplit("/", 1)[-1]
-    if (
-        len(words) > 1
-        and not words[1].startswith("-")
-        and name in ("go", "npm", "git", "cargo", "make", "docker", "uv", "pnpm", "yarn", "dotnet")
-    ):
-        return f"{name} {words[1]}"
-    return name
+    return [name for name, weight in ranked if weight > 1 and name not in facts.defined and name not in told][
+        :_MOST_TOLD
+    ]
 
 
 def _written(given: Mapping[str, object]) -> Iterator[str]:

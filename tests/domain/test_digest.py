@@ -9,10 +9,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from domain import recall
+from domain.commands import changed_paths, error_signature, kinds, normal_command
 from domain.digest import PROVENANCE, condense, digest
-from domain.facts import error_signature, normal_command, one_line
+from domain.shortening import one_line
 from domain.tokens import estimate
-from domain.transcript import Transcript, read
+from domain.transcript import REFUSED, Transcript, read
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
 WITHOUT_HURRY = settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -77,19 +79,86 @@ def session() -> Session:
     [
         "Asked: Move the checkout service to the billing gateway on port 9443",
         "Outcome: The checkout service now speaks to the billing gateway on port 9443.",
-        "Decided: We decided that retries stay at three.",
-        "Decided: Never log the card number.",
+        "Then: We decided that retries stay at three. Never log the card number.",
         "Edited: checkout.py",
         "Commits: 1a2b3c4d checkout: speak to the gateway",
         "Ran: `pytest -q` failed, then ok",
         "Error: ConnectionRefusedError: gateway refused port 8080 → solved by changing checkout.py",
         "Open: tell the shop",
         "Read: config.py",
-        "Names: billing_gateway_port",
+        "Defined: billing_gateway_port",
+        "Also ran: git commit",
     ],
 )
 def test_the_digest_tells_what_the_next_session_needs(session: Session, line: str):
     assert line in digest(session.read()).text.splitlines()
+
+
+def test_every_head_is_known_to_whoever_cuts_a_digest_down():
+    assert set(PROVENANCE) == set(recall._WORTH)
+
+
+def test_a_decision_in_a_long_request_is_told_by_itself(session: Session):
+    plan = " ".join(f"Step {number} moves shelf {number} of the warehouse to hall {number}." for number in range(200))
+    session.ask(f"{plan} Never open the north gate. {plan}")
+    assert "Decided: Never open the north gate." in digest(session.read()).text.splitlines()
+
+
+def test_every_word_of_the_person_is_told_when_there_is_room(session: Session):
+    session.ask("Compare the " + " ".join(f"turbine{number} with the rotor{number}" for number in range(30)))
+    told = digest(session.read(), budget=1_500).text
+    assert all(f"turbine{number} " in told for number in range(30))
+    assert told.split("Also said: ")[1].split("\n")[0].split().count("turbine29") == 1
+
+
+def test_no_word_is_told_alone_that_another_line_tells(session: Session):
+    for number in range(40):
+        session.ask(
+            f"please repaint the warehouse gate number{number} in a lighter green, as agreed with the harbour office"
+        )
+    told = digest(session.read()).text
+    alone = told.split("Also said: ")[1].split("\n")[0].split()
+    others = "\n".join(line for line in told.splitlines() if not line.startswith("Also said: "))
+    assert alone
+    assert not [word for word in alone if word in others.split()]
+
+
+def test_many_files_of_one_folder_are_told_together(session: Session):
+    for number in range(50):
+        session.call("Edit", file_path=f"/p/warehouse/shelves/row_{number}.py", new_string="x")
+    told = digest(session.read(), budget=600).text
+    assert told.count("warehouse/shelves/") == 1
+    assert "warehouse/shelves/{row_0.py, row_1.py," in told
+
+
+def test_a_few_files_are_told_whole(session: Session):
+    session.call("Edit", file_path="/p/warehouse/shelves/row_1.py", new_string="x")
+    session.call("Edit", file_path="/p/warehouse/shelves/row_2.py", new_string="x")
+    assert "warehouse/shelves/row_1.py, warehouse/shelves/row_2.py" in digest(session.read()).text
+
+
+def test_files_of_windows_and_of_worktrees_are_told_as_git_tells_them():
+    made = Session()
+    made.ask("Paint both of the gates of the warehouse")
+    made.rows[0]["cwd"] = "D:\\hall"
+    made.call("Edit", file_path="D:\\hall\\gates\\north.py", new_string="x")
+    made.call("Edit", file_path="D:\\hall\\.claude\\worktrees\\calm-otter-1\\gates\\south.py", new_string="x")
+    assert digest(made.read()).files == ("gates/north.py", "gates/south.py")
+
+
+def test_what_git_told_of_is_told_beside_what_was_edited(session: Session):
+    status = " M checkout.py\n M gates/north.py\n?? gates/east.py\nR  gates/old.py -> gates/new.py\n"
+    session.call("Bash", status, command="git status --short")
+    assert "Changed: gates/north.py, gates/east.py, gates/new.py" in digest(session.read()).text.splitlines()
+
+
+def test_links_and_refusals_are_told(session: Session):
+    session.say("It is told at https://docs.example/gateway/v2.")
+    session.say("The rest of it has to wait until the harbour office has answered.")
+    session.call("Bash", f"{REFUSED}. The tool use was rejected.", failed=True, command="git push")
+    told = digest(session.read()).text
+    assert "Links: https://docs.example/gateway/v2" in told
+    assert f"Error: {REFUSED}: Bash git push" in told
 
 
 def test_what_was_done_is_not_told_as_open(session: Session):
@@ -210,3 +279,39 @@ def test_one_line_is_one_line_and_short_enough(text: str, longest: int):
     cut = one_line(text, longest)
     assert len(cut) <= longest
     assert "\n" not in cut
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("cd /p && FOO=1 pytest -q 2>&1 | tail -5", ["pytest"]),
+        ("git -C /p add a.py && git commit -m x; npm run lint", ["git add", "git commit", "npm run lint"]),
+        ("for i in 1 2; do echo $i; done", ["echo"]),
+        ("sudo systemctl restart nginx", ["systemctl restart"]),
+        ("gh pr view 12 --json title", ["gh pr view"]),
+        ("", []),
+    ],
+)
+def test_a_commands_kind_is_its_program_and_what_that_runs(line: str, told: list[str]):
+    assert list(kinds(line)) == told
+
+
+@pytest.mark.parametrize(
+    ("line", "output", "paths"),
+    [
+        (
+            "git add src/a.py -p 'b.md' && git commit",
+            " create mode 100644 src/new.py\n",
+            ["src/a.py", "b.md", "src/new.py"],
+        ),
+        (
+            "git diff --stat",
+            " src/a.py | 12 +++---\n logo.png | Bin 0 -> 9 bytes\n 2 files changed\n",
+            ["src/a.py", "logo.png"],
+        ),
+        ("git status", "On branch x\n\tmodified:   src/a.py\n\tnew file:   src/b.py\n", ["src/a.py", "src/b.py"]),
+        ("ls", " M src/a.py\n", []),
+    ],
+)
+def test_what_git_tells_of_as_changed_is_found(line: str, output: str, paths: list[str]):
+    assert list(changed_paths(line, output)) == paths
