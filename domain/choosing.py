@@ -18,7 +18,8 @@ from domain.shortening import one_line
 from domain.text import STOPWORDS
 from domain.tokens import estimate
 
-# Heads in the order of reading; who the words of each come from.
+# Heads in the order of reading; who the words of each come from.  What no person wrote and no call was given (links of
+# answers, what tools answered) is not told of another person's session: see `domain.recall`.
 PROVENANCE: dict[str, str] = {
     "Asked": "person",
     "Then": "person",
@@ -27,16 +28,16 @@ PROVENANCE: dict[str, str] = {
     "Claude decided": "claude",
     "Outcome": "claude",
     "Edited": "facts",
-    "Changed": "facts",
+    "Changed": "tool",
     "Commits": "facts",
     "Ran": "facts",
     "Also ran": "facts",
     "Error": "tool",
     "Open": "claude",
-    "Links": "facts",
+    "Links": "claude",
     "Defined": "facts",
     "Read": "facts",
-    "Names": "facts",
+    "Names": "tool",
 }
 _FILES = frozenset({"Edited", "Changed", "Read"})
 # Heads of which nothing is told that stands in another line.

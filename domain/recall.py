@@ -76,8 +76,8 @@ _WORTH = (
 )
 # Of another person's record only these lines are told: that person's own words, and facts.  Not an assistant's prose, and
 # not what a program printed: either may have been written by whoever wants to be read by a model.
-PERSONS_WORDS = frozenset({"Asked", "Then", "Decided", "Said"})
-FACTS = frozenset({"Edited", "Commits", "Ran", "Read", "Names"})
+PERSONS_WORDS = frozenset({"Asked", "Then", "Also said", "Decided", "Said"})
+FACTS = frozenset({"Edited", "Commits", "Ran", "Also ran", "Defined", "Read"})
 _TAG = re.compile(r"[<\ufe64\uff1c](?=\s*/?\s*(?:claudetools-memory|system-reminder|untrusted-text))", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 # What is not seen, and what turns the reading direction: between the letters of a mark it would hide the mark from us and
