@@ -144,6 +144,21 @@ def status(*, json: show.Json = False) -> None:
     standing.tell(as_json=json)
 
 
+@app.command()
+def stats(
+    *,
+    since: Annotated[str, typer.Option("--since", help="Only what changed since: 3 months ago, 2w, 2026-11-01.")] = "",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page that opens in any browser.")
+    ] = None,
+    json: show.Json = False,
+) -> None:
+    """Show what the memory holds: records by day, project and machine, tokens raw and kept, and what was struck."""
+    from mcp_server.cli import counting
+
+    counting.tell(since, html, as_json=json)
+
+
 def _as_json(record: ContextRecord) -> dict[str, object]:
     return {
         "id": record.record_id,
