@@ -31,7 +31,9 @@ _EXIT = re.compile(r"^Exit code \d+\s*$")
 _FRAME = re.compile(r"</?(?:tool_use_error|error)>")
 _COMMIT = re.compile(r"^\[(?:\S+)(?: \(root-commit\))? (?P<hash>[0-9a-f]{7,40})\] (?P<subject>.+)$", re.MULTILINE)
 _CHANGE_FOLDER = re.compile(r"^(?:cd|pushd)\s+(?:\"[^\"]*\"|'[^']*'|\S+)\s*(?:&&|;)\s*")
-_SETTING = re.compile(r"^(?:[A-Za-z_]\w*=(?:\"[^\"]*\"|'[^']*'|\S*)\s+|(?:do|then|else|sudo|time|nohup)\s+|timeout\s+\S+\s+)")
+_SETTING = re.compile(
+    r"^(?:[A-Za-z_]\w*=(?:\"[^\"]*\"|'[^']*'|\S*)\s+|(?:do|then|else|sudo|time|nohup)\s+|timeout\s+\S+\s+)"
+)
 _TAILS = re.compile(r"\s*(?:2>&1|2>/dev/null|\|\s*(?:tail|head|tee|grep|cat|less)\b.*)\s*$")
 _JOINTS = re.compile(r"\s*(?:&&|\|\||;|\n)\s*")
 _PROGRAM = re.compile(r"[A-Za-z][\w.+-]*\Z")

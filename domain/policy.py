@@ -27,6 +27,8 @@ _SCOPES: dict[str, str] = {
     "context.get": "context:read",
     "context.save": "context:write",
     "context.forget": "context:write",
+    "context.scan": "context:read",
+    "context.strike": "context:write",
     "registry.find": "registry:read",
     "registry.save": "registry:write",
     "agent.enroll": "agents:write",
@@ -45,6 +47,7 @@ _SCOPES: dict[str, str] = {
 _MACHINE_ACTIONS = frozenset(
     {
         "redaction.load",
+        "redaction.strike",
         "vault.create",
         "machine.enroll",
         "machine.uninvite",

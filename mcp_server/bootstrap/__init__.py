@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.rescan import Rescan
+    from mcp_server.services.scanning import Scan
     from mcp_server.services.tallies import Tallies
     from mcp_server.work import Work
 
@@ -44,6 +46,8 @@ class App:
     incidents: Incidents
     context: Context
     capture: Capture
+    rescan: Rescan
+    scan: Scan
     tallies: Tallies
 
     def close(self) -> None:
@@ -101,6 +105,8 @@ def assemble(
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.rescan import Rescan
+    from mcp_server.services.scanning import Scan
     from mcp_server.services.tallies import Tallies
     from mcp_server.work import HeadNotes, Work
     from storage.engine import clock_of
@@ -126,5 +132,7 @@ def assemble(
         incidents=Incidents(work, redaction),
         context=Context(settings, work, redaction, drain=capture.drain_for),
         capture=capture,
+        rescan=Rescan(settings, work, redaction, machine),
+        scan=Scan(str(settings.home), work, redaction),
         tallies=Tallies(work),
     )

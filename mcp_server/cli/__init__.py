@@ -27,6 +27,7 @@ COMMANDS = (
     "audit",
     "incident",
     "context",
+    "redact",
     "sync",
     "agent",
     "machine",

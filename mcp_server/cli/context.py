@@ -12,11 +12,14 @@ from domain.errors import Invalid
 from domain.moments import FORMS
 from mcp_server.answers import iso
 from mcp_server.cli import ask, person, presence, show
+from mcp_server.cli.scan import scan
 
 if TYPE_CHECKING:
     from domain.context import ContextRecord
 
 app = typer.Typer(help="The memory: what earlier sessions left.", no_args_is_help=True, add_completion=False)
+
+app.command()(scan)
 
 RecordId = Annotated[str, typer.Argument(metavar="ID", help="cx_..., as `recall` shows it.")]
 

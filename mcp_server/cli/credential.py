@@ -5,17 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domain.credentials import EXPOSURES, TYPES, Exposure
 from domain.drafts import ALPHABETS, Draft, Generate, type_of
-from domain.errors import Invalid
+from domain.errors import ClaudeToolsError, Invalid
 from domain.plain import Plain
 from mcp_server.answers import micros
 from mcp_server.cli import ask, described, person, presence, show
 
+if TYPE_CHECKING:
+    from mcp_server.bootstrap import App
+    from mcp_server.services.rescan import Rescanned
+
+LOOK_S = 3.0
+"""How long a person waits for what the memory holds of a new value; a drain goes on where that was not enough."""
 ADD_HINT = "claudetools credential add --help"
 
 app = typer.Typer(help="Credentials: what they are, and their values.", no_args_is_help=True, add_completion=False)
@@ -98,7 +104,9 @@ def add(
             values=values,
             generate=Generate(length, alphabet) if generate else None,
         )
-        described.change("added", vault.credentials.create(actor, draft, purpose=purpose), as_json=json)
+        changed = vault.credentials.create(actor, draft, purpose=purpose)
+        looked = None if generate else _looked(vault)
+    described.change("added", changed, as_json=json, looked=looked)
 
 
 @app.command("list")
@@ -240,7 +248,8 @@ def update(
         changed = vault.credentials.update(
             actor, reference, changes, purpose=purpose, expected_revision=revision or None
         )
-    described.change("changed", changed, as_json=json)
+        looked = _looked(vault) if value_file or ask_for else None
+    described.change("changed", changed, as_json=json, looked=looked)
 
 
 @app.command()
@@ -272,7 +281,8 @@ def rotate(
             generate=Generate(length, alphabet) if generate else None,
             purpose=purpose,
         )
-    described.change("rotated", changed, as_json=json)
+        looked = None if generate else _looked(vault)
+    described.change("rotated", changed, as_json=json, looked=looked)
 
 
 @app.command()
@@ -304,6 +314,14 @@ def _show_values(reference: str, purpose: str, password_file: Path | None, *, as
         return
     for one in opened:
         print(f"{one.field}: {one.value.expose()}")
+
+
+def _looked(vault: App) -> Rescanned | None:
+    """What the memory held of a new value; None where it cannot be said now: then the next drain looks."""
+    try:
+        return vault.rescan.look_again(LOOK_S)
+    except ClaudeToolsError:
+        return None
 
 
 def _values(main: str, files: Sequence[str], ask_for: Sequence[str], *, asks: bool) -> dict[str, Plain]:

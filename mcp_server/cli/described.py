@@ -11,6 +11,7 @@ from mcp_server.cli import show
 if TYPE_CHECKING:
     from domain.credentials import Description
     from mcp_server.services.credentials import Changed
+    from mcp_server.services.rescan import Rescanned
 
 
 def whole(one: Description) -> None:
@@ -55,9 +56,11 @@ def state(one: Description) -> str:
     return ", ".join(marks)
 
 
-def change(what: str, changed: Changed, *, as_json: bool) -> None:
-    """Prints what a change led to."""
+def change(what: str, changed: Changed, *, as_json: bool, looked: Rescanned | None = None) -> None:
+    """Prints what a change led to; `looked` is what the memory was found to hold of its value."""
     one = changed.description
+    records = looked.found.get(one.reference, 0) if looked is not None else 0
+    incident = looked.incidents.get(one.reference, "") if looked is not None else ""
     if as_json:
         show.as_json(
             {
@@ -66,11 +69,21 @@ def change(what: str, changed: Changed, *, as_json: bool) -> None:
                 "entry": changed.entry,
                 "generated": changed.generated,
                 "credential": facts(one),
+                "memory": {
+                    "records": records,
+                    "incident": incident,
+                    "looked_through": looked is not None and looked.whole,
+                },
             }
         )
         return
     made = ", value generated" if changed.generated else ""
     print(f"{what} {one.reference} (version {changed.version}{made}, audit entry {changed.entry})")
+    if records:
+        where = "1 record" if records == 1 else f"{records} records"
+        print(f"its value stood in {where} of the memory: struck, incident {incident}")
+    if looked is not None and not looked.whole:
+        print("the memory is large: the next drain goes on looking for the value")
 
 
 def facts(one: Description) -> dict[str, object]:

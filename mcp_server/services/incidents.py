@@ -100,7 +100,7 @@ class Incidents:
             )
             unit.about(_subject(incident))
             unit.incidents.add(incident)
-            line = _Timeline(unit, incident)
+            line = Timeline(unit, incident)
             if draft.occurred_at:
                 line.add("observation", f"It happened: {title.strip()}", occurred=occurred)
             line.add("move", "opened as investigating")
@@ -186,7 +186,7 @@ class Incidents:
                     hint=f"claudetools incident show {before.incident_id}",
                 )
             after = _edited(unit, before, changes)
-            line = _Timeline(unit, after)
+            line = Timeline(unit, after)
             names = list(_difference(before, after))
             if names:
                 line.add("change", _told(before, after, names))
@@ -240,7 +240,7 @@ class Incidents:
         return replace(draft, note=self._redaction.text(draft.note))
 
 
-class _Timeline:
+class Timeline:
     """Adds entries of one act to an incident's timeline."""
 
     def __init__(self, unit: AuditedUnit, incident: Incident) -> None:
@@ -250,9 +250,11 @@ class _Timeline:
         self.added: list[str] = []
 
     def add(self, kind: str, text: str, *, occurred: When | None = None) -> None:
+        """Adds a line; it happened now, where nothing else is said."""
         self.add_draft(EntryDraft(text, kind), occurred or When(self._unit.now_us, "", "microsecond"))
 
     def add_draft(self, draft: EntryDraft, occurred: When) -> None:
+        """Adds an entry.  Raises NotFound where what it corrects is not on this timeline."""
         unit, incident_id = self._unit, self._incident.incident_id
         if draft.corrects and draft.corrects not in {entry.entry_id for entry in unit.incidents.timeline(incident_id)}:
             raise NotFound(
@@ -322,7 +324,7 @@ def _linked(
     incident: Incident,
     changes: Changes,
     found: list[tuple[str, str, IndicatorDraft]],
-    line: _Timeline,
+    line: Timeline,
 ) -> list[str]:
     names: list[str] = []
     _add_indicators(unit, incident, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from domain import text as analyser
@@ -15,12 +15,34 @@ from domain.striking import Strike, strike_all
 from hooks import shelf
 from hooks.files import read_object, write_object
 from mcp_server.config import Settings
+from mcp_server.services.exposure import Told, strike_and_tell
 from mcp_server.services.redaction import Redaction
-from mcp_server.work import RecordingUnit, Work
+from mcp_server.work import Work
 
 PROGRESS_FILE = ".struck"
 STRIKE_BATCH = 100
+ONE_ACT = 20
+"""So many records are rewritten in one audited act, which others wait for."""
 STRIKE_AGAIN_S = 2.0
+
+
+@dataclass(slots=True)
+class Rescanned:
+    """The records that held a value, and by the reference of its credential how many did and which incident tells of it.
+
+    `whole` says that all records were looked through.
+    """
+
+    records: list[str] = field(default_factory=list)
+    found: Counter[str] = field(default_factory=Counter)
+    incidents: dict[str, str] = field(default_factory=dict)
+    whole: bool = True
+
+    def add(self, told: Told) -> None:
+        """Takes in what one act led to."""
+        self.records += told.records
+        self.found.update(told.found)
+        self.incidents |= told.incidents
 
 
 class Rescan:
@@ -34,7 +56,11 @@ class Rescan:
         self._machine = machine
 
     def strike_again(self, within: float = STRIKE_AGAIN_S) -> int:
-        """Strike values that came into the vault after a record was written.  Returns how many records held one.
+        """`look_again`; gives how many records held a value."""
+        return len(self.look_again(within).records)
+
+    def look_again(self, within: float = STRIKE_AGAIN_S) -> Rescanned:
+        """Strike values that came into the vault after a record was written, and open an incident for each credential.
 
         One machine walks all records once for each state of the vault, newest first, at most
         `within` seconds at a time; where it stopped is noted in the spool, that it came to the end
@@ -45,36 +71,33 @@ class Rescan:
         mark = self._redaction.held().mark
         said = read_object(str(progress))
         below = said.get("below") if said.get("state") == mark else None
+        found = Rescanned()
         if not mark or below == 0:
-            return 0
+            return found
         with self._work.reading(None) as unit:
             if unit.context.struck_mark() == mark:
                 below = 0
         until = time.monotonic() + within
-        held = 0
+        clean = partial(struck_again, strike=redactor.strike_values)
         while below != 0:
             with self._work.reading(None) as unit:
                 batch = unit.context.below(below if isinstance(below, int) else None, STRIKE_BATCH)
-            for _, record in batch:
-                if struck_again(record, redactor.strike_values) is not None:
-                    self._work.recorded(self._machine, partial(_rewrite, record.record_id, redactor.strike_values))
-                    shelf.take_off_shelves(self._home, record.record_id)
-                    held += 1
+            held = [record.record_id for _, record in batch if clean(record) is not None]
+            for start in range(0, len(held), ONE_ACT):
+                told = strike_and_tell(self._work, self._machine, held[start : start + ONE_ACT], clean)
+                if told is not None:
+                    found.add(told)
+                for record_id in held[start : start + ONE_ACT]:
+                    shelf.take_off_shelves(self._home, record_id)
             below = batch[-1][0] if len(batch) == STRIKE_BATCH else 0
             if below == 0:
                 self._work.recorded(self._machine, lambda recording: recording.context.note_struck(mark))
             elif time.monotonic() > until:
                 break
+        found.whole = below == 0
+        self._settings.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_object(str(progress), {"state": mark, "below": below})
-        return held
-
-
-def _rewrite(record_id: str, strike: Strike, recording: RecordingUnit) -> None:
-    """Strikes a record that is held for it: another machine may have kept more of its session meanwhile."""
-    record = recording.context.get(record_id, to_change=True)
-    clean = struck_again(record, strike) if record is not None else None
-    if clean is not None:
-        recording.context.rewrite(clean)
+        return found
 
 
 def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:

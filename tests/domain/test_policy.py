@@ -31,6 +31,8 @@ NEEDS = {
     "context.get": "context:read",
     "context.save": "context:write",
     "context.forget": "context:write",
+    "context.scan": "context:read",
+    "context.strike": "context:write",
     "registry.save": "registry:write",
     "agent.enroll": "agents:write",
     "agent.revoke": "agents:write",
@@ -46,6 +48,7 @@ NEEDS = {
 }
 BY_MACHINES_ALONE = {
     "redaction.load",
+    "redaction.strike",
     "vault.create",
     "backup.restore",
     "person.login",
