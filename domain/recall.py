@@ -305,6 +305,11 @@ def boosts(record: Record, place: Place, now_us: int) -> float:
     return score + _KINDS.get(record.kind, 0.0) + (_PINNED if record.pinned else 0.0)
 
 
+def is_before_it(record: Record, machine_name: str) -> bool:
+    """Whether a session on this machine has a record before it without us: the client's own auto memory of the machine."""
+    return record.kind == "memory" and record.machine_name == machine_name
+
+
 def pack(
     ranked: Sequence[Ranked],
     place: Place,

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from domain.recall import FENCE, Place, date, newest, pack
+from domain.recall import FENCE, Place, date, is_before_it, newest, pack
 from domain.tokens import estimate
 from hooks import project, shelf, spool, telling, trust
 from hooks.event import Event, Settings
@@ -152,6 +152,7 @@ def _new(
         for record in records
         if (seen.compacted or record.session_id != event.session_id)
         and not seen.has(record.record_id, record.updated_us)
+        and not is_before_it(record, settings.machine_name)
     ]
     source = event.source if event.source in _LINES else "startup"
     at_us = now_us()

@@ -114,6 +114,25 @@ class Context:
             known |= {row.session_key: int(row.transcript_size) if row.state == "active" else -1 for row in found}
         return known
 
+    def sizes_below(self, prefix: str) -> dict[str, int]:
+        """The same for all keys that begin with `prefix`."""
+        found = self._connection.execute(
+            select(context_records.c.session_key, context_records.c.state, context_records.c.transcript_size).where(
+                context_records.c.session_key.startswith(prefix, autoescape=True)
+            ),
+        )
+        return {row.session_key: int(row.transcript_size) if row.state == "active" else -1 for row in found}
+
+    def withdraw(self, session_key: str) -> bool:
+        """Takes a record out whose source is gone.  Unlike a forgotten one it leaves nothing, and may come again."""
+        row = self._held(context_records.c.session_key == session_key)
+        if row is None:
+            return False
+        self._unindex(row.number)
+        self._connection.execute(delete(context_records).where(context_records.c.number == row.number))
+        self._count(Counter(), _weights(row))
+        return True
+
     def sealed_mark(self) -> int:
         """How far the vault's values have come; it stays so until this unit ends.
 
@@ -178,16 +197,7 @@ class Context:
 
     def forget(self, record_id: str, now_us: int) -> bool:
         """Empties a record for good; a tombstone stays, with the time.  False where there is none."""
-        row = self._connection.execute(
-            select(
-                context_records.c.number,
-                context_records.c.terms,
-                context_records.c.person_length,
-                context_records.c.rest_length,
-            )
-            .where(context_records.c.record_id == record_id, context_records.c.state == "active")
-            .with_for_update(),
-        ).one_or_none()
+        row = self._held(context_records.c.record_id == record_id)
         if row is None:
             return False
         self._unindex(row.number)
@@ -241,16 +251,7 @@ class Context:
 
     def rewrite(self, record: ContextRecord) -> None:
         """Replaces the texts and terms of a record that stands, after something was struck from them."""
-        old = self._connection.execute(
-            select(
-                context_records.c.number,
-                context_records.c.terms,
-                context_records.c.person_length,
-                context_records.c.rest_length,
-            )
-            .where(context_records.c.record_id == record.record_id, context_records.c.state == "active")
-            .with_for_update(),
-        ).one_or_none()
+        old = self._held(context_records.c.record_id == record.record_id)
         if old is None:
             return
         values = {name: value for name, value in _row(record).items() if name in _STRUCK}
@@ -324,6 +325,15 @@ class Context:
             .group_by(context_records.c.kind),
         )
         return {kind: int(number) for kind, number in found}
+
+    def _held(self, which: ColumnElement[bool]) -> Row[Any, Any, Any, Any] | None:
+        """What a record that stands counts in the index, held for changing it."""
+        rows = context_records.c
+        return self._connection.execute(
+            select(rows.number, rows.terms, rows.person_length, rows.rest_length)
+            .where(which, rows.state == "active")
+            .with_for_update()
+        ).one_or_none()
 
     def _scope(self, wanted: Wanted) -> ColumnElement[bool]:
         rows = context_records.c

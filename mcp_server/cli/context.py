@@ -11,7 +11,7 @@ from domain.context import KINDS, Filters
 from domain.errors import Invalid
 from domain.moments import FORMS
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, presence, show
+from mcp_server.cli import ask, importing, person, presence, show
 from mcp_server.cli.scan import scan
 
 if TYPE_CHECKING:
@@ -134,6 +134,9 @@ def forget(
         show.note(
             "its single words leave the server's index files when the next session is captured, or with: claudetools sync"
         )
+
+
+app.command("import")(importing.import_)
 
 
 @app.command()

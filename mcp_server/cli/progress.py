@@ -17,10 +17,10 @@ Tell = Callable[[str, int, int], None]
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Tell]:
+def progress(what: str, things: str = "rows") -> Iterator[Tell]:
     """Gives what is to be told the part that is worked on, how much is done, and how much there is (0: nobody knows)."""
     if not sys.stderr.isatty():
-        yield _lines(what)
+        yield _lines(what, things)
         return
     bar = _Bar(what)
     try:
@@ -58,13 +58,13 @@ class _Bar:
             self._made[0].stop()
 
 
-def _lines(what: str) -> Tell:
+def _lines(what: str, things: str) -> Tell:
     last = time.monotonic()
 
     def tell(part: str, done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= EVERY_S:
             last = time.monotonic()
-            print(f"{what} {part}: {done}{f' of {total}' if total else ''} rows", file=sys.stderr, flush=True)
+            print(f"{what} {part}: {done}{f' of {total}' if total else ''} {things}", file=sys.stderr, flush=True)
 
     return tell

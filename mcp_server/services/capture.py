@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -36,14 +36,21 @@ from hooks.event import is_session_id
 from hooks.files import log_trouble, now_us, tell_trouble
 from hooks.project import identify, is_default_branch
 from mcp_server.config import Settings
+from mcp_server.services import auto_memory
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.rescan import STRIKE_AGAIN_S, Rescan
+from mcp_server.services.sessions import note_of, soon_deleted
 from mcp_server.services.transcripts import Followed, Replaced, settle, total_size
 from mcp_server.work import RecordingUnit, Work
 
 GONE_US = 60_000_000
 """How long a transcript may not be there yet before its note is set aside."""
 MOST_FAILURES = 3
+PROJECTS = "projects"
+"""What the client calls the folder that holds a folder of transcripts for each project."""
+MOST_SAVED = 3
+"""Sessions that one drain captures because the client will soon delete them."""
+LOOK_AGAIN_S = 3_600.0
 MOST_FOLLOWED = 4
 """Sessions of which this process remembers how far it has read them; a few megabytes each."""
 LOCK_FILE = ".lock"
@@ -67,6 +74,18 @@ class DrainOutcome:
     troubles: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one session: captured, unchanged, forgotten, empty, gone, failed (with the error's kind), or busy.
+
+    `record` is what was kept, where something was.
+    """
+
+    outcome: str
+    record: ContextRecord | None = None
+    reason: str = ""
+
+
 class Capture:
     """Drains the spool of one installation."""
 
@@ -82,6 +101,9 @@ class Capture:
         self._read: dict[str, int] = {}
         self._asked = False
         self._followed: dict[str, Followed] = {}
+        self._memories: dict[Path, list[auto_memory.MemoryFile]] = {}
+        self._projects: set[Path] = set()
+        self._look_again = 0.0
 
     def drain(self, *, project: str = "", wait: float = 10.0) -> DrainOutcome:
         """Capture every session whose note waits (of one project, where it is named).
@@ -106,15 +128,21 @@ class Capture:
         done: Counter[str] = Counter()
         troubles: list[str] = []
         last: dict[str, object] = {}
+        folders: dict[Path, spool.Note] = {}
         for note, known in self._waiting(project):
             outcome = self._one(note, known, troubles)
             done[outcome] += 1
+            folders[Path(note.transcript_path).parent] = note
             if outcome == "captured":
                 last = {
                     "captured_us": now_us(),
                     "captured_session": note.session_id,
                     "captured_project": note.project_name,
                 }
+        for folder, note in folders.items():
+            self._remember_notes_of(folder, note)
+        if saved := self._save_soon_deleted(set(folders)):
+            done["captured"] += saved
         if done or not self._asked:
             self._hear_of_forgotten()
             self._asked = True
@@ -151,6 +179,117 @@ class Capture:
     def is_waiting(self) -> bool:
         """Whether any note waits."""
         return spool.is_waiting(self._home)
+
+    @property
+    def home(self) -> str:
+        """The data directory."""
+        return self._home
+
+    @property
+    def machine_id(self) -> str:
+        """This machine."""
+        return self._settings.machine_id
+
+    def known_sizes(self, session_ids: Iterable[str]) -> dict[str, int]:
+        """Of which size the transcripts of sessions of this machine were captured; -1 for forgotten ones."""
+        keys = {self._key(session_id): session_id for session_id in session_ids}
+        with self._work.reading(None) as unit:
+            known = unit.context.known_sizes(keys)
+        return {keys[key]: size for key, size in known.items()}
+
+    def capture_one(self, note: spool.Note, wait: float) -> Taken:
+        """Capture one session, with the notes that the client keeps of its project; no note of the spool is touched.
+
+        Waits up to `wait` seconds for another process that drains.  Raises as `drain` does.
+        """
+        with self._alone(wait) as alone:
+            if not alone:
+                return Taken("busy")
+            taken = self._alone_one(note)
+            self._remember_notes_of(Path(note.transcript_path).parent, note)
+            return taken
+
+    def _alone_one(self, note: spool.Note) -> Taken:
+        try:
+            return self._capture(note, self.known_sizes([note.session_id]).get(note.session_id))
+        except (Unavailable, Denied, Unauthenticated, Broken):
+            raise
+        except Conflict:
+            return Taken("unchanged")
+        except Exception as error:  # noqa: BLE001 - one transcript must not keep the others waiting
+            log_trouble(self._home, "capture", error)
+            return Taken("failed", reason=type(error).__name__)
+        finally:
+            self._followed.pop(note.session_id, None)
+
+    def _save_soon_deleted(self, folders: set[Path]) -> int:
+        """Captures a few sessions that the client will soon delete and that no hook told of.  How many it captured.
+
+        Those that were written since this machine was set up: what was there before is a person's to import.
+        """
+        if time.monotonic() < self._look_again:
+            return 0
+        places = {*folders, *(Path(seen.transcript_path).parent for seen in shelf.sessions(self._home))}
+        self._projects |= {place.parent for place in places if place.parent.name == PROJECTS}
+        try:
+            since_s = self._settings.machine_key_file.stat().st_mtime
+        except OSError:
+            return 0
+        found = soon_deleted(self._projects, time.time(), since_s)
+        known = self.known_sizes(one.session_id for one in found)
+        missing = [one for one in found if one.session_id not in known and one.session_id not in self._read]
+        captured = 0
+        for one in missing[:MOST_SAVED]:
+            taken = self._alone_one(note_of(one.path, self._home, self.machine_id))
+            self._read.setdefault(one.session_id, one.size)  # also what is empty or fails is tried once
+            captured += taken.outcome == "captured"
+        if len(missing) <= MOST_SAVED:
+            self._look_again = time.monotonic() + LOOK_AGAIN_S
+        return captured
+
+    def _remember_notes_of(self, folder: Path, note: spool.Note) -> None:
+        """Keeps the auto memory of a project as it is now: files that were written, and without those that are gone."""
+        place = folder / auto_memory.FOLDER
+        there = auto_memory.files(place) if auto_memory.is_folder(place) else []
+        if self._memories.get(folder, []) == there or not note.project:
+            return
+        keys = {self._key(file.key): file for file in there}
+        with self._work.reading(None) as unit:
+            known = unit.context.sizes_below(self._key(auto_memory.prefix(place)))
+        for key, file in keys.items():
+            size = known.get(key)
+            if size is None or 0 <= size < file.written_us:
+                try:
+                    self._kept(partial(self._note_record, note, file), is_new=size is None)
+                except (OSError, Conflict) as error:
+                    log_trouble(self._home, "auto memory", error)
+                    return
+        gone = [key for key, size in known.items() if key not in keys and size >= 0]
+        if gone:
+            self._work.recorded(self._machine, partial(_withdraw, gone))
+        self._memories[folder] = there
+
+    def _note_record(self, note: spool.Note, file: auto_memory.MemoryFile, redactor: Redactor) -> ContextRecord | None:
+        told = auto_memory.told(file, redactor)
+        if told is None:
+            return None
+        (project_name, client), _ = strike_all(redactor.strike_values, [note.project_name, note.client])
+        owner_id, owner_name = self._owned_by()
+        moment_us = self._by_the_database(file.written_us)
+        return replace(
+            told,
+            created_us=moment_us,
+            updated_us=moment_us,
+            session_key=self._key(file.key),
+            project=note.project,
+            project_name=project_name[:200],
+            client=client[:200],
+            machine_id=self._settings.machine_id,
+            machine_name=self._settings.machine_name,
+            agent_id=self._settings.agent_id,
+            owner_id=owner_id,
+            owner_name=owner_name,
+        )
 
     def _tidy(self) -> None:
         """Does what a forgetting could not do: takes its words out of the server's index files."""
@@ -237,7 +376,8 @@ class Capture:
     def _one(self, note: spool.Note, known: int | None, troubles: list[str]) -> str:
         why = ""
         try:
-            outcome = self._capture(note, known)
+            taken = self._capture(note, known)
+            outcome = "unchanged" if taken.outcome in ("empty", "forgotten") else taken.outcome
         except (Unavailable, Denied, Unauthenticated, Broken):
             raise  # nothing of it lies in the note
         except Conflict:
@@ -261,29 +401,37 @@ class Capture:
             return "waiting"
         return outcome
 
-    def _capture(self, note: spool.Note, known: int | None) -> str:
+    def _capture(self, note: spool.Note, known: int | None) -> Taken:
         path = Path(note.transcript_path)
         settle(path)
         size = total_size(path)
         if size <= 0:
-            return "gone"
+            return Taken("gone")
         if known is not None and (known < 0 or known >= size):
-            return "unchanged"
+            return Taken("forgotten" if known < 0 else "unchanged")
+
+        def made(redactor: Redactor) -> ContextRecord | None:
+            followed, size = self._caught_up(note.session_id, path, redactor)
+            self._read[note.session_id] = size
+            return self.record(note, followed, size) if followed.says_something else None
+
+        return self._kept(made, is_new=known is None)
+
+    def _kept(self, made: Callable[[Redactor], ContextRecord | None], *, is_new: bool) -> Taken:
+        """Keeps what is made with a redactor, once that is known to be up to the vault.  Raises Unavailable, Conflict."""
         for _ in range(MOST_FAILURES):
             redactor = self._redaction.current()
             held = self._redaction.held()
             if held.redactor is not redactor:  # another thread has just loaded a newer one
                 continue
-            followed, size = self._caught_up(note.session_id, path, redactor)
-            self._read[note.session_id] = size
-            if not followed.says_something:
-                return "unchanged"
-            record = self.record(note, followed, size)
+            record = made(redactor)
+            if record is None:
+                return Taken("empty")
             try:
-                kept = self._work.recorded(self._machine, partial(_keep, record, held.mark, is_new=known is None))
+                kept = self._work.recorded(self._machine, partial(_keep, record, held.mark, is_new=is_new))
             except _Behind:
                 continue
-            return "captured" if kept else "unchanged"
+            return Taken("captured", record) if kept else Taken("unchanged")
         raise Unavailable("the vault's values keep changing", hint="try again")
 
     def _caught_up(self, session_id: str, path: Path, redactor: Redactor) -> tuple[Followed, int]:
@@ -338,11 +486,7 @@ class Capture:
         digest_terms = analyser.index_tokens(told)
         owner_id, owner_name = self._owned_by()
         heads = {line.partition(":")[0] for line in told.splitlines()}
-        at_us = self._work.clock()
-        behind_us = at_us - now_us()
-        if abs(behind_us) < SAME_CLOCK_US:
-            behind_us = 0
-        first_us, last_us = (min(at_us, us + behind_us) if us else at_us for us in (about.first_us, about.last_us))
+        first_us, last_us = (self._by_the_database(us) for us in (about.first_us, about.last_us))
         return ContextRecord(
             record_id=new_id("cx"),
             kind=SESSION,
@@ -375,6 +519,14 @@ class Capture:
             struck=dict(counts),
             provenance={head: whose for head, whose in PROVENANCE.items() if head in heads},
         )
+
+    def _by_the_database(self, us: int) -> int:
+        """A moment of this machine's clock by the database's, not later than now; now for none."""
+        at_us = self._work.clock()
+        behind_us = at_us - now_us()
+        if abs(behind_us) < SAME_CLOCK_US:
+            behind_us = 0
+        return min(at_us, us + behind_us) if us else at_us
 
     def _key(self, session_id: str) -> str:
         return f"{self._settings.machine_id}:{session_id}"
@@ -420,6 +572,11 @@ def _keep(record: ContextRecord, mark: int | None, recording: RecordingUnit, *, 
     if recording.context.sealed_mark() != mark:
         raise _Behind
     return kept
+
+
+def _withdraw(session_keys: list[str], recording: RecordingUnit) -> None:
+    for key in session_keys:
+        recording.context.withdraw(key)
 
 
 def _is_orphan(seen: shelf.Seen, kept: int | None) -> bool:

@@ -19,6 +19,7 @@ from domain.recall import (
     Place,
     Record,
     Statistics,
+    is_before_it,
     newest,
     pack,
     rank,
@@ -271,7 +272,9 @@ class Context:
         fresh = [
             record
             for record in sight.shown(records, place)
-            if not seen.has(record.record_id, record.updated_us) and (seen.compacted or record.session_id != session_id)
+            if not seen.has(record.record_id, record.updated_us)
+            and (seen.compacted or record.session_id != session_id)
+            and not is_before_it(record, self._settings.machine_name)
         ]
         seen.compacted = False
         block, told = pack(newest(fresh, place, self._work.clock()), place, BLOCK_CHARACTERS, name=project.name)
@@ -308,7 +311,9 @@ class Context:
         fresh = [
             record
             for record in sight.shown(records, place)
-            if record.session_id != session_id and record.record_id not in seen.told
+            if record.session_id != session_id
+            and record.record_id not in seen.told
+            and not is_before_it(record, self._settings.machine_name)
         ]
         ranked = rank(tokens, fresh, statistics, place, self._work.clock())
         block, told = titles(ranked, place, PROMPT_CHARACTERS)

@@ -30,7 +30,7 @@ WRITE_LAG_S = 0.15
 CHUNK = 1 << 16
 _MOST_ASIDES = 2_000
 _LOOKED_AT = 1 << 14
-_TIME = re.compile(rb'"timestamp":"([^"]{1,40})"')
+_TIME = re.compile(rb'"timestamp": ?"([^"]{1,40})"')
 _FIRST_BYTES = 256
 
 
@@ -256,8 +256,8 @@ def older_subagent_files(path: Path) -> list[Path]:
         beside = sorted(path.parent.glob("agent-*.jsonl"))[:_MOST_ASIDES]
     except OSError:
         return []
-    named = f'"sessionId":"{path.stem}"'.encode()
-    return [aside for aside in beside if named in read_part(aside, 0)]
+    named = re.compile(rb'"sessionId": ?"%s"' % re.escape(path.stem.encode()))
+    return [aside for aside in beside if named.search(read_part(aside, 0))]
 
 
 def read_part(path: Path, offset: int, most: int = _LOOKED_AT) -> bytes:

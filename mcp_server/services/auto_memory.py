@@ -1,0 +1,142 @@
+"""Claude Code's own auto memory: the notes that it keeps for a project, as Markdown files on one machine.
+
+Each file is a record of its own, replaced when the file is written, and taken out when the file is
+gone.  Its words are Claude's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain import text as analyser
+from domain.context import MEMORY, ContextRecord
+from domain.digest import BUDGET
+from domain.facts import one_line, shortened
+from domain.ids import new_id
+from domain.recall import term_counts
+from domain.redaction import Redactor
+from domain.striking import strike_all
+from domain.tokens import estimate
+from domain.transcript import clean
+
+FOLDER = "memory"
+PROVENANCE = {"Note": "claude"}
+MOST_FILES = 200
+LONGEST_FILE = 512 * 1024
+LONGEST_BODY = 60_000
+_LONGEST_KEY = 120
+_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+_FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFile:
+    """A file of the auto memory; `written_us` orders its states."""
+
+    path: Path
+    written_us: int
+
+    @property
+    def key(self) -> str:
+        """By what it is known on its machine: `memory:<project's folder>/<file>`, of a long one the hash."""
+        return f"{prefix(self.path.parent)}{_short(self.path.name)}"
+
+
+def prefix(folder: Path) -> str:
+    """What the keys of all files of a memory folder begin with."""
+    return f"memory:{_short(folder.parent.name)}/"
+
+
+def files(folder: Path) -> list[MemoryFile]:
+    """The files of a memory folder: regular ones, no links, not above the size that is read."""
+    found: list[MemoryFile] = []
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    for entry in entries:
+        try:
+            state = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        if entry.name.endswith(".md") and stat.S_ISREG(state.st_mode) and 0 < state.st_size <= LONGEST_FILE:
+            found.append(MemoryFile(Path(entry.path), state.st_mtime_ns // 1000))
+    return found[:MOST_FILES]
+
+
+def is_folder(folder: Path) -> bool:
+    """Whether a memory folder is there, and no link."""
+    return folder.is_dir() and not folder.is_symlink()
+
+
+def told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
+    """What is remembered of a file, struck; who wrote it where is left to the caller.  None for an empty one, or a link.
+
+    Raises OSError.
+    """
+    descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        said = clean(stream.read(LONGEST_FILE).decode("utf-8", "replace").replace("\r\n", "\n"))
+    struck = redactor.strike(said)
+    fields, text = _parted(struck.text)
+    if not text.strip():
+        return None
+    (name,), hidden = strike_all(redactor.strike, [file.path.stem])
+    heading = _HEADING.search(text)
+    title = one_line(heading.group(1) if heading else fields.get("name", "") or name, 110)
+    outcome = one_line(fields.get("description", ""), 240)
+    digest = "\n".join(_within(text, BUDGET))
+    digest_terms = analyser.index_tokens(f"{title}\n{outcome}\n{digest}")
+    body = shortened(text, LONGEST_BODY)
+    return ContextRecord(
+        record_id=new_id("cx"),
+        kind=MEMORY,
+        title=title,
+        outcome=outcome,
+        digest=digest,
+        created_us=file.written_us,
+        updated_us=file.written_us,
+        transcript_size=file.written_us,
+        raw_tokens=estimate(text),
+        digest_tokens=estimate(digest),
+        rest_length=len(digest_terms),
+        terms=term_counts((), digest_terms, analyser.index_tokens(body)),
+        body_rest=body,
+        struck=dict(struck.counts) | dict(hidden),
+        provenance=PROVENANCE,
+    )
+
+
+def _parted(text: str) -> tuple[dict[str, str], str]:
+    """The fields at the head of a file, and its text."""
+    front = _FRONT.match(text)
+    if front is None:
+        return {}, text
+    pairs = (line.partition(":") for line in front.group(1).splitlines())
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}, text[front.end() :]
+
+
+def _within(text: str, budget: int) -> Iterator[str]:
+    used = 0
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        note = f"Note: {one_line(line, 400)}"
+        used += estimate(f"\n{note}")
+        if used > budget:
+            return
+        yield note
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONGEST_KEY // 2 and name.isascii():
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
