@@ -17,10 +17,10 @@ from pathlib import Path
 from domain import text as analyser
 from domain.context import MEMORY, ContextRecord
 from domain.digest import BUDGET
-from domain.facts import one_line, shortened
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.redaction import Redactor
+from domain.shortening import one_line, shortened
 from domain.striking import strike_all
 from domain.tokens import estimate
 from domain.transcript import clean
@@ -130,7 +130,7 @@ def _within(text: str, budget: int) -> Iterator[str]:
         if not line.strip():
             continue
         note = f"Note: {one_line(line, 400)}"
-        used += estimate(f"\n{note}")
+        used += estimate(f"\n{note}") + 1  # what rounding takes off each
         if used > budget:
             return
         yield note
