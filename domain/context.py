@@ -83,6 +83,7 @@ class Wanted:
     branch: str = ""
     file: str = ""
     tag: str = ""
+    session: str = ""
     since_us: int = 0
     until_us: int = 0
     owner_id: str = ""
@@ -107,6 +108,7 @@ class Filters:
     branch: str = ""
     file: str = ""
     tag: str = ""
+    session: str = ""
     when: str = ""
     since: str = ""
     until: str = ""
@@ -124,6 +126,17 @@ class Filters:
             wrong["when"] = "alone, without since and until"
         if wrong:
             raise Invalid("the memory cannot be asked like this", fields=wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """What would be forgotten together: how many records, from when to when, of which projects, and some titles."""
+
+    records: int
+    oldest_us: int = 0
+    newest_us: int = 0
+    projects: tuple[tuple[str, int], ...] = ()
+    titles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

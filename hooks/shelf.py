@@ -28,6 +28,8 @@ FORGOTTEN_FILE = "forgotten.json"
 _OVERLAP_US = 900_000_000
 """An act that began a while ago may become visible only now; what is told twice does no harm."""
 _NOTED_EVERY_US = 300_000_000
+_MANY = 500
+"""As many ids of forgotten records as one answer of the database holds (storage.direct.MOST_FORGOTTEN)."""
 
 
 class Seen:
@@ -231,7 +233,11 @@ def heard_of_forgotten(home: str, record_ids: Iterable[str], asked_us: int) -> N
 
     Raises OSError.
     """
-    take_off_shelves(home, *record_ids)
+    gone = tuple(record_ids)
+    if len(gone) >= _MANY:
+        clear_shelves(home)  # there may be more of them than were told
+    else:
+        take_off_shelves(home, *gone)
     path = os.path.join(home, FORGOTTEN_FILE)
     if asked_us - number_of(read_object(path), "asked_us") > _NOTED_EVERY_US:
         write_object(path, {"asked_us": asked_us})

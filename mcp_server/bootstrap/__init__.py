@@ -130,7 +130,7 @@ def assemble(
         identity=Identity(work, keyring, settings, machine),
         machines=Machines(work, keyring, machine),
         incidents=Incidents(work, redaction),
-        context=Context(settings, work, redaction, drain=capture.drain_for),
+        context=Context(settings, work, redaction, machine, drain=capture.drain_for),
         capture=capture,
         rescan=Rescan(settings, work, redaction, machine),
         scan=Scan(str(settings.home), work, redaction),

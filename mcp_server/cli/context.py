@@ -11,7 +11,7 @@ from domain.context import KINDS, Filters
 from domain.errors import Invalid
 from domain.moments import FORMS
 from mcp_server.answers import iso
-from mcp_server.cli import ask, importing, person, presence, show
+from mcp_server.cli import importing, person, presence, show
 from mcp_server.cli.scan import scan
 
 if TYPE_CHECKING:
@@ -115,25 +115,46 @@ def show_(record_id: RecordId, *, json: show.Json = False) -> None:
 
 @app.command()
 def forget(
-    record_id: RecordId,
+    record_id: Annotated[str, typer.Argument(metavar="[ID]", help="cx_..., as `recall` shows it; or name many:")] = "",
     *,
+    client: Annotated[str, typer.Option("--client", help="All of this client.")] = "",
+    project: Annotated[
+        str, typer.Option("--project", help="All of the project of this name or id; `.` is this folder's.")
+    ] = "",
+    session: Annotated[str, typer.Option("--session", help="All of this Claude Code session.")] = "",
+    of: Annotated[str, typer.Option("--person", help="All of this person; `me` is you.")] = "",
+    machine: Annotated[str, typer.Option("--machine", help="All of this machine; `.` is this one.")] = "",
+    kind: Annotated[str, typer.Option("--kind", help="All of this kind: " + ", ".join(KINDS) + ".")] = "",
+    tag: Annotated[str, typer.Option("--tag", help="All with this tag.")] = "",
+    before: Annotated[
+        str, typer.Option("--before", help="All that last changed before: 2026-01-01, 6 months ago.")
+    ] = "",
+    when: Annotated[str, typer.Option("--when", help="All of this time, as `recall` takes it.")] = "",
     purpose: Annotated[str, typer.Option("--purpose", help="Why; goes into the audit log.")] = "",
+    preview: Annotated[bool, typer.Option("--preview", help="Tell what would go, and remove nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: show.Json = False,
 ) -> None:
-    """Remove a record for good; its session is not captured again.  Refuses under Claude Code."""
-    presence.refuse_under_claude("removing a record")
-    with person.logged_in() as (vault, actor):
-        ask.confirm("Remove it for good?", yes=yes)
-        gone = vault.context.forget(actor, record_id, purpose)
-    if json:
-        show.as_json({"id": gone.record_id, "entry": gone.entry})
-        return
-    print(f"forgot {gone.record_id} (audit entry {gone.entry})")
-    if not gone.index_tidied:
-        show.note(
-            "its single words leave the server's index files when the next session is captured, or with: claudetools sync"
-        )
+    """Remove records for good: one, or all that are everything you say.  Refuses under Claude Code.
+
+    They leave the database, its index and every machine's shelf; their sessions are not captured again. Backups keep what
+    they hold.
+    """
+    from mcp_server.cli import forgetting
+
+    presence.refuse_under_claude("removing records")
+    if before and when:
+        raise Invalid("say --before or --when, not both", fields={"--before": "not with --when"})
+    filters = Filters(
+        client=client, project=project, session=session, person=of, machine=machine, kind=kind, tag=tag,
+        when=f"before {before}" if before else when,
+    )  # fmt: skip
+    if record_id and filters != Filters():
+        raise Invalid("name one record or many, not both", fields={"ID": "alone"})
+    if record_id:
+        forgetting.one(record_id, purpose, yes=yes, as_json=json)
+    else:
+        forgetting.many(filters, purpose, preview=preview, yes=yes, as_json=json)
 
 
 app.command("import")(importing.import_)

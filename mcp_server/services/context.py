@@ -12,7 +12,7 @@ from domain import text as analyser
 from domain.actors import Actor, Subject
 from domain.context import ContextRecord, Filters, Wanted, check_note
 from domain.credentials import slug
-from domain.errors import Invalid, NotFound, Unavailable
+from domain.errors import NotFound, Unavailable
 from domain.ids import is_id, new_id
 from domain.recall import (
     BLOCK_CHARACTERS,
@@ -28,38 +28,24 @@ from domain.recall import (
 )
 from domain.redaction import Redactor
 from domain.tokens import estimate
-from hooks import shelf, spool, trust
+from hooks import shelf, trust
 from hooks.event import is_session_id
 from hooks.files import log_trouble, now_us
 from hooks.project import Project, client_of, identify
 from mcp_server.config import Settings
+from mcp_server.services.forgetting import Forgetting, Forgotten
 from mcp_server.services.recall import COMMON, LONGEST_QUESTION, NO_FILTERS, Recall, Recalled, owner_of
 from mcp_server.services.redaction import Redaction, struck
 from mcp_server.work import Work
 
 DrainFor = Callable[..., bool]
 
-TIDY_WAIT_S = 1.0
-"""How long forgetting waits for the index to be made anew."""
 LATE_WAIT_S = 1.2
 """How long a first prompt waits for what the session before it left; its hook gives it 2 s."""
 RECALL_S = 0.25
 TRIES = 3
 PROMPT_CHARACTERS = 600
 SHORTEST_PROMPT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """A record that was removed for good, and the audit entry that says so.
-
-    `index_tidied` is False where the server's full-text index could not be written anew: then its
-    files hold the record's single words until a later drain has done that.
-    """
-
-    record_id: str
-    entry: str
-    index_tidied: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +62,16 @@ class Context:
     `drain_for(project, within, but=session)` waits until nothing of a project waits in the spool.
     """
 
-    def __init__(self, settings: Settings, work: Work, redaction: Redaction, *, drain: DrainFor) -> None:
+    def __init__(
+        self, settings: Settings, work: Work, redaction: Redaction, machine: Actor, *, drain: DrainFor
+    ) -> None:
         self._settings = settings
         self._home = str(settings.home)
         self._work = work
         self._redaction = redaction
         self._drain = drain
         self._recall = Recall(settings, work)
+        self.forgetting = Forgetting(settings, work, redaction, machine, self._recall)
         self._looking: threading.Thread | None = None
 
     def prompt(
@@ -222,39 +211,8 @@ class Context:
         )
 
     def forget(self, actor: Actor, record_id: str, purpose: str) -> Forgotten:
-        """Remove a record for good: its row, its terms, kept blocks.  Its session is not captured again.  Raises NotFound."""
-        if not purpose.strip():
-            raise Invalid("say why this is to be forgotten", fields={"purpose": "is empty"})
-        known = record_id if is_id(record_id, "cx") else ""
-        said = self._redaction.text(purpose.strip())
-        with self._work.audited(actor, "context.forget", Subject("context", known), purpose=said) as unit:
-            if not known or not unit.context.forget(known, unit.now_us):
-                raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
-        shelf.take_off_shelves(self._home, known)
-        return Forgotten(known, unit.receipt.entry_id, self._tidied())
-
-    def _tidied(self) -> bool:
-        """Takes the words of what was forgotten out of the server's index files, after the act and outside of it.
-
-        The server makes the whole index anew, which takes seconds for thousands of records: that goes on behind the
-        answer.  Where it is not done when this process ends, a later drain does it.
-        """
-        try:
-            spool.mark_untidy(self._home)
-        except OSError as error:
-            log_trouble(self._home, "forget", error)
-        tidying = threading.Thread(target=self._tidy, name="claudetools-tidy", daemon=True)
-        tidying.start()
-        tidying.join(TIDY_WAIT_S)
-        return not tidying.is_alive() and not spool.is_untidy(self._home)
-
-    def _tidy(self) -> None:
-        try:
-            with self._work.reading(None) as unit:
-                unit.context.tidy_index()
-            spool.mark_tidy(self._home)
-        except Exception as error:  # noqa: BLE001 - the mark stays, and a later drain tries again
-            log_trouble(self._home, "forget", error)
+        """Remove a record for good, as `Forgetting.one` does.  Raises NotFound, Invalid."""
+        return self.forgetting.one(actor, record_id, purpose)
 
     def counts(self, actor: Actor) -> dict[str, int]:
         """How many records there are of each kind."""

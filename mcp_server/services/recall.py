@@ -68,7 +68,7 @@ class Recall:
             owner_id=owner_of(actor),
         )
         question = query[:LONGEST_QUESTION]
-        wanted, scope = self._wanted(actor, filters, here)
+        wanted, scope = self.wanted(actor, filters, here)
         sight = trust.sight(self._home, here, cwd, place.client) if cwd else trust.Sight()
         timed = None
         if not (filters.when or filters.since or filters.until):
@@ -109,7 +109,7 @@ class Recall:
         now_us = self._work.clock()
         return rank(tokens, sight.shown(records, place), statistics, place, now_us, gated=False)[:limit]
 
-    def _wanted(self, actor: Actor, filters: Filters, here: Project) -> tuple[Wanted, list[str]]:
+    def wanted(self, actor: Actor, filters: Filters, here: Project) -> tuple[Wanted, list[str]]:
         """The filters as the database knows them, and in words."""
         project = filters.project.strip()
         if project == _HERE and not here.project_id:
@@ -131,6 +131,7 @@ class Recall:
             branch=branch,
             file=filters.file.strip().removeprefix("./"),
             tag=filters.tag.strip().lower(),
+            session=filters.session.strip(),
         )
         said = [
             f"{name} {value}"
@@ -143,6 +144,7 @@ class Recall:
                 ("branch", branch),
                 ("file", wanted.file),
                 ("tag", wanted.tag),
+                ("session", wanted.session),
             )
             if value
         ]

@@ -13,6 +13,7 @@ from domain.verify import Finding
 from storage.audit import Audit
 from storage.contacts import Contacts
 from storage.context import Context
+from storage.context_erasure import ContextErasure
 from storage.context_tallies import ContextTallies
 from storage.credentials import Credentials
 from storage.guard import Guard, Mac
@@ -37,6 +38,11 @@ class RecordingUnit:
     def context(self) -> Context:
         """Context records."""
         return Context(self._connection, self._guard)
+
+    @cached_property
+    def context_erasure(self) -> ContextErasure:
+        """Context records that are forgotten together."""
+        return ContextErasure(self._connection)
 
     @cached_property
     def context_tallies(self) -> ContextTallies:

@@ -122,3 +122,26 @@ def test_a_damaged_note_is_set_aside_and_told(person: Run, home: Path) -> None:
     (home / "spool" / "s-9.json").write_text("{")
     assert person("sync").code == 0
     assert "session s-9: the note is damaged" in person("context", "status").err
+
+
+def test_all_of_a_project_are_shown_and_then_forgotten(person: Run, home: Path, transcript: Path) -> None:
+    leave(home, "s-1", transcript)
+    person("sync")
+    asked = ("context", "forget", "--project", "shop", "--purpose", "the contract ended")
+    shown = person(*asked, "--preview")
+    assert shown.code == 0, shown.err
+    assert "records   1" in shown.out
+    assert "Why does the nightly backup of the NAS fail?" in shown.out
+    assert person(*asked).code == 2, "without a terminal it needs --yes"
+    assert person("context", "forget", "--yes", "--purpose", "x").code == 2, "never everything"
+    assert person("context", "forget", "cx_x", "--client", "acme").code == 2
+    assert person("context", "forget", "--before", "today", "--when", "today").code == 2
+    gone = person(*asked, "--yes", "--json")
+    assert gone.json["records"] == 1
+    assert person("context", "recall", "nightly backup").out == "nothing is remembered of that\n"
+    assert person(*asked, "--yes").code == 5
+
+
+def test_claude_code_does_not_forget_for_the_person(person: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert person("context", "forget", "--client", "acme", "--yes", "--purpose", "x").code == 4

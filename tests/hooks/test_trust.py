@@ -202,3 +202,12 @@ def test_many_records_of_others_do_not_keep_ones_own_out(desk: Desk, clone: Path
     block, line = start(desk, clone)
     assert "mend the till" in block
     assert "61 records of other persons are not shown" in line
+
+
+def test_where_more_was_forgotten_than_one_answer_holds_the_whole_shelf_goes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shelf.put_on_shelf(str(tmp_path), name, f"- cx_{name}")
+    shelf.heard_of_forgotten(str(tmp_path), ["cx_one"], 1)
+    assert shelf.from_shelf(str(tmp_path), "two").text
+    shelf.heard_of_forgotten(str(tmp_path), [f"cx_{number}" for number in range(500)], 1)
+    assert shelf.from_shelf(str(tmp_path), "two").text == ""
