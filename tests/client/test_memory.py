@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -245,3 +248,23 @@ def test_a_prompt_about_earlier_work_gets_it_and_another_gets_nothing(laptop: La
 def prompt_notes(request: Request) -> list[str]:
     """What the prompt hook added, one item for each prompt that got something."""
     return [part.partition("\n\n# ")[0].strip() for part in request.notes.split(PROMPT)[1:]]
+
+
+@ON_SQLITE
+def test_what_a_forked_session_copied_is_told_once_and_an_import_finds_nothing_new(laptop: Laptop, repository: Path):
+    first = laptop.run(INTENT, says(OUTCOME), cwd=repository)
+    laptop.settle()
+    forked = ("--resume", first.session_id, "--fork-session")
+    fork = laptop.run("Draw the login page in green, please", says("It is green."), cwd=repository, arguments=forked)
+    laptop.settle()
+
+    with closing(sqlite3.connect(laptop.data / "claudetools.db")) as connection:
+        rows = connection.execute("SELECT session_id, title, digest, body_person, body_rest FROM context_records")
+        told = {session_id: " ".join(texts) for session_id, *texts in rows}
+    assert set(told) == {first.session_id, fork.session_id}
+    assert OUTCOME in told[first.session_id]
+    assert "login page in green" in told[fork.session_id]
+    assert "It is green." in told[fork.session_id]
+    assert "checkout" not in told[fork.session_id]
+    imported = json.loads(laptop.claudetools("context", "import", "--home", str(laptop.data), "--json").stdout)
+    assert (imported["imported"], imported["kept"], imported["failed"]) == (0, 2, [])
