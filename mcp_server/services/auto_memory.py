@@ -11,12 +11,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from domain import text as analyser
 from domain.context import MEMORY, ContextRecord
 from domain.digest import BUDGET
+from domain.errors import Broken, Denied, Unauthenticated, Unavailable
 from domain.ids import new_id
 from domain.recall import term_counts
 from domain.redaction import Redactor
@@ -24,6 +26,10 @@ from domain.shortening import one_line, shortened
 from domain.striking import strike_all
 from domain.tokens import estimate
 from domain.transcript import clean
+from hooks import spool
+from hooks.files import log_trouble
+from mcp_server.config import Settings
+from mcp_server.services.records import Records
 
 FOLDER = "memory"
 PROVENANCE = {"Note": "claude"}
@@ -75,7 +81,7 @@ def is_folder(folder: Path) -> bool:
     return folder.is_dir() and not folder.is_symlink()
 
 
-def told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
+def what_is_told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
     """What is remembered of a file, struck; who wrote it where is left to the caller.  None for an empty one, or a link.
 
     Raises OSError.
@@ -140,3 +146,57 @@ def _short(name: str) -> str:
     if len(name) <= _LONGEST_KEY // 2 and name.isascii():
         return name
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class AutoMemory:
+    """Keeps the auto memory of this machine's projects."""
+
+    def __init__(self, settings: Settings, records: Records) -> None:
+        self._settings = settings
+        self._records = records
+        self._there: dict[Path, list[MemoryFile]] = {}
+
+    def remember(self, folder: Path, note: spool.Note) -> None:
+        """Keeps the auto memory of a project as it is now: files that were written, and without those that are gone."""
+        place = folder / FOLDER
+        there = files(place) if is_folder(place) else []
+        if self._there.get(folder) == there or not note.project:
+            return
+        keys = {self._records.key(file.key): file for file in there}
+        known = self._records.sizes_below(prefix(place))
+        for key, file in keys.items():
+            size = known.get(key)
+            if size is None or 0 <= size < file.written_us:
+                try:
+                    self._records.keep(partial(self._record, note, file), is_new=size is None)
+                except (Unavailable, Denied, Unauthenticated, Broken):
+                    raise
+                except Exception as error:  # noqa: BLE001 - a file that cannot be read keeps no session waiting
+                    log_trouble(str(self._settings.home), "auto memory", error)
+                    return
+        gone = [key for key, size in known.items() if key not in keys and size >= 0]
+        if gone:
+            self._records.withdraw(gone)
+        self._there[folder] = there
+
+    def _record(self, note: spool.Note, file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
+        told = what_is_told(file, redactor)
+        if told is None:
+            return None
+        (project_name, client), _ = strike_all(redactor.strike_values, [note.project_name, note.client])
+        owner_id, owner_name = self._records.owned_by()
+        moment_us = self._records.by_the_database(file.written_us)
+        return replace(
+            told,
+            created_us=moment_us,
+            updated_us=moment_us,
+            session_key=self._records.key(file.key),
+            project=note.project,
+            project_name=project_name[:200],
+            client=client[:200],
+            machine_id=self._settings.machine_id,
+            machine_name=self._settings.machine_name,
+            agent_id=self._settings.agent_id,
+            owner_id=owner_id,
+            owner_name=owner_name,
+        )

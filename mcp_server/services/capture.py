@@ -1,12 +1,10 @@
 """Capture: notes of the spool to context records.
 
 The transcript is read, struck, and digested before any transaction; the finished record is struck
-once more and written in one.  A process that lives on reads of a session what is new.  A note is taken out only when what it points to is kept, and only
-if no newer note took its place: killed at any moment, the next drain does the same again.  So the
-spool is the outbox: while the database is away, or refuses this machine, notes stay where they are.
-
-Times come from the transcript, and so from this machine's clock.  What is kept is by the
-database's, which all machines share: moved by what the two differ, and never later than now.
+once more and written in one.  A process that lives on reads of a session what is new.  A note is
+taken out only when what it points to is kept, and only if no newer note took its place: killed at
+any moment, the next drain does the same again.  So the spool is the outbox: while the database is
+away, or refuses this machine, notes stay where they are.
 """
 
 from __future__ import annotations
@@ -16,32 +14,28 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from domain import text as analyser
 from domain.actors import Actor
-from domain.context import SESSION, ContextRecord
-from domain.digest import PROVENANCE
+from domain.context import ContextRecord
 from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, Unauthenticated, Unavailable
-from domain.ids import new_id
-from domain.recall import term_counts
 from domain.redaction import Redactor
-from domain.striking import strike_all
 from hooks import shelf, spool
 from hooks.event import is_session_id
 from hooks.files import log_trouble, now_us, tell_trouble
-from hooks.project import identify, is_default_branch
+from hooks.project import identify
 from mcp_server.config import Settings
-from mcp_server.services import auto_memory
+from mcp_server.services.auto_memory import AutoMemory
+from mcp_server.services.records import Records, Taken
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.rescan import STRIKE_AGAIN_S, Rescan
 from mcp_server.services.sessions import note_of, soon_deleted
 from mcp_server.services.transcripts import Followed, Replaced, settle, total_size
-from mcp_server.work import RecordingUnit, Work
+from mcp_server.work import Work
 
 GONE_US = 60_000_000
 """How long a transcript may not be there yet before its note is set aside."""
@@ -55,8 +49,6 @@ MOST_FOLLOWED = 4
 """Sessions of which this process remembers how far it has read them; a few megabytes each."""
 LOCK_FILE = ".lock"
 LOOK_EVERY_S = 0.02
-SAME_CLOCK_US = 100_000
-"""Clocks that differ by less than this are one clock: transcripts are written with their lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +66,6 @@ class DrainOutcome:
     troubles: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of one session: captured, unchanged, forgotten, empty, gone, failed (with the error's kind), or busy.
-
-    `record` is what was kept, where something was.
-    """
-
-    outcome: str
-    record: ContextRecord | None = None
-    reason: str = ""
-
-
 class Capture:
     """Drains the spool of one installation."""
 
@@ -96,12 +76,12 @@ class Capture:
         self._redaction = redaction
         self._machine = machine
         self._rescan = Rescan(settings, work, redaction, machine)
-        self._owner: tuple[str, str] | None = None
+        self._records = Records(settings, work, redaction, machine)
+        self._auto_memory = AutoMemory(settings, self._records)
         self._failures: Counter[str] = Counter()
         self._read: dict[str, int] = {}
         self._asked = False
         self._followed: dict[str, Followed] = {}
-        self._memories: dict[Path, list[auto_memory.MemoryFile]] = {}
         self._projects: set[Path] = set()
         self._look_again = 0.0
 
@@ -140,8 +120,8 @@ class Capture:
                     "captured_project": note.project_name,
                 }
         for folder, note in folders.items():
-            self._remember_notes_of(folder, note)
-        if saved := self._save_soon_deleted(set(folders)):
+            self._auto_memory.remember(folder, note)
+        if not project and (saved := self._save_soon_deleted(set(folders))):  # a project's is waited for
             done["captured"] += saved
         if done or not self._asked:
             self._hear_of_forgotten()
@@ -180,22 +160,9 @@ class Capture:
         """Whether any note waits."""
         return spool.is_waiting(self._home)
 
-    @property
-    def home(self) -> str:
-        """The data directory."""
-        return self._home
-
-    @property
-    def machine_id(self) -> str:
-        """This machine."""
-        return self._settings.machine_id
-
-    def known_sizes(self, session_ids: Iterable[str]) -> dict[str, int]:
-        """Of which size the transcripts of sessions of this machine were captured; -1 for forgotten ones."""
-        keys = {self._key(session_id): session_id for session_id in session_ids}
-        with self._work.reading(None) as unit:
-            known = unit.context.known_sizes(keys)
-        return {keys[key]: size for key, size in known.items()}
+    def plan_by(self) -> tuple[Settings, Records]:
+        """Where this installation lies, and what is known of its machine's sessions."""
+        return self._settings, self._records
 
     def capture_one(self, note: spool.Note, wait: float) -> Taken:
         """Capture one session, with the notes that the client keeps of its project; no note of the spool is touched.
@@ -206,12 +173,12 @@ class Capture:
             if not alone:
                 return Taken("busy")
             taken = self._alone_one(note)
-            self._remember_notes_of(Path(note.transcript_path).parent, note)
+            self._auto_memory.remember(Path(note.transcript_path).parent, note)
             return taken
 
     def _alone_one(self, note: spool.Note) -> Taken:
         try:
-            return self._capture(note, self.known_sizes([note.session_id]).get(note.session_id))
+            return self._capture(note, self._records.known_sizes([note.session_id]).get(note.session_id))
         except (Unavailable, Denied, Unauthenticated, Broken):
             raise
         except Conflict:
@@ -236,60 +203,17 @@ class Capture:
         except OSError:
             return 0
         found = soon_deleted(self._projects, time.time(), since_s)
-        known = self.known_sizes(one.session_id for one in found)
+        known = self._records.known_sizes(one.session_id for one in found)
         missing = [one for one in found if one.session_id not in known and one.session_id not in self._read]
         captured = 0
-        for one in missing[:MOST_SAVED]:
-            taken = self._alone_one(note_of(one.path, self._home, self.machine_id))
+        for one in missing:
+            if captured == MOST_SAVED:
+                return captured
+            taken = self._alone_one(note_of(one.path, self._home, self._settings.machine_id))
             self._read.setdefault(one.session_id, one.size)  # also what is empty or fails is tried once
             captured += taken.outcome == "captured"
-        if len(missing) <= MOST_SAVED:
-            self._look_again = time.monotonic() + LOOK_AGAIN_S
+        self._look_again = time.monotonic() + LOOK_AGAIN_S
         return captured
-
-    def _remember_notes_of(self, folder: Path, note: spool.Note) -> None:
-        """Keeps the auto memory of a project as it is now: files that were written, and without those that are gone."""
-        place = folder / auto_memory.FOLDER
-        there = auto_memory.files(place) if auto_memory.is_folder(place) else []
-        if self._memories.get(folder, []) == there or not note.project:
-            return
-        keys = {self._key(file.key): file for file in there}
-        with self._work.reading(None) as unit:
-            known = unit.context.sizes_below(self._key(auto_memory.prefix(place)))
-        for key, file in keys.items():
-            size = known.get(key)
-            if size is None or 0 <= size < file.written_us:
-                try:
-                    self._kept(partial(self._note_record, note, file), is_new=size is None)
-                except (OSError, Conflict) as error:
-                    log_trouble(self._home, "auto memory", error)
-                    return
-        gone = [key for key, size in known.items() if key not in keys and size >= 0]
-        if gone:
-            self._work.recorded(self._machine, partial(_withdraw, gone))
-        self._memories[folder] = there
-
-    def _note_record(self, note: spool.Note, file: auto_memory.MemoryFile, redactor: Redactor) -> ContextRecord | None:
-        told = auto_memory.told(file, redactor)
-        if told is None:
-            return None
-        (project_name, client), _ = strike_all(redactor.strike_values, [note.project_name, note.client])
-        owner_id, owner_name = self._owned_by()
-        moment_us = self._by_the_database(file.written_us)
-        return replace(
-            told,
-            created_us=moment_us,
-            updated_us=moment_us,
-            session_key=self._key(file.key),
-            project=note.project,
-            project_name=project_name[:200],
-            client=client[:200],
-            machine_id=self._settings.machine_id,
-            machine_name=self._settings.machine_name,
-            agent_id=self._settings.agent_id,
-            owner_id=owner_id,
-            owner_name=owner_name,
-        )
 
     def _tidy(self) -> None:
         """Does what a forgetting could not do: takes its words out of the server's index files."""
@@ -336,7 +260,7 @@ class Capture:
         hooks never ran.
         """
         grown = self._grown(project)
-        keys = {self._key(note.session_id) for note in spool.pending(self._home, project)} | set(grown)
+        keys = {self._records.key(note.session_id) for note in spool.pending(self._home, project)} | set(grown)
         if not keys:
             return
         with self._work.reading(None) as unit:
@@ -345,7 +269,7 @@ class Capture:
             if _is_orphan(seen, known.get(key)):
                 self._adopt(seen)
         for note in spool.pending(self._home, project):
-            key = self._key(note.session_id)
+            key = self._records.key(note.session_id)
             if key not in known and key not in keys:  # it came in meanwhile
                 with self._work.reading(None) as unit:
                     known |= unit.context.known_sizes([key])
@@ -370,7 +294,7 @@ class Capture:
             if (project and seen.project != project) or seen.session_id in waiting:
                 continue
             if total_size(Path(seen.transcript_path)) > self._read.get(seen.session_id, 0):
-                grown[self._key(seen.session_id)] = seen
+                grown[self._records.key(seen.session_id)] = seen
         return grown
 
     def _one(self, note: spool.Note, known: int | None, troubles: list[str]) -> str:
@@ -415,24 +339,11 @@ class Capture:
             self._read[note.session_id] = size
             return self.record(note, followed, size) if followed.says_something else None
 
-        return self._kept(made, is_new=known is None)
+        return self._records.keep(made, is_new=known is None)
 
-    def _kept(self, made: Callable[[Redactor], ContextRecord | None], *, is_new: bool) -> Taken:
-        """Keeps what is made with a redactor, once that is known to be up to the vault.  Raises Unavailable, Conflict."""
-        for _ in range(MOST_FAILURES):
-            redactor = self._redaction.current()
-            held = self._redaction.held()
-            if held.redactor is not redactor:  # another thread has just loaded a newer one
-                continue
-            record = made(redactor)
-            if record is None:
-                return Taken("empty")
-            try:
-                kept = self._work.recorded(self._machine, partial(_keep, record, held.mark, is_new=is_new))
-            except _Behind:
-                continue
-            return Taken("captured", record) if kept else Taken("unchanged")
-        raise Unavailable("the vault's values keep changing", hint="try again")
+    def record(self, note: spool.Note, followed: Followed, size: int) -> ContextRecord:
+        """The finished record of a session as far as it was read."""
+        return self._records.session(note, followed, size)
 
     def _caught_up(self, session_id: str, path: Path, redactor: Redactor) -> tuple[Followed, int]:
         """A session read up to now, and its size; from the start where it was not followed by this redactor."""
@@ -458,86 +369,11 @@ class Capture:
                 return False
             if (folder / f"{session_id}.jsonl").exists():
                 return True
-            key = self._key(session_id)
+            key = self._records.key(session_id)
             with self._work.reading(None) as unit:
                 return key in unit.context.known_sizes([key])
 
         return told
-
-    def record(self, note: spool.Note, followed: Followed, size: int) -> ContextRecord:
-        """The finished record of a session as far as it was read: digested, and struck once more."""
-        redactor, about = followed.redactor, followed.about
-        strike = redactor.strike
-        counts = followed.counts
-        told_of = followed.account()
-        short = told_of.digest(title=strike(about.title).text)
-        long_form = told_of.body()
-        texts, again = strike_all(
-            strike,
-            [short.title, short.outcome, short.text, long_form.person, long_form.rest, *short.files],
-        )
-        title, outcome, told, person, rest, *files = texts
-        counts.update(again)
-        # The names of folders, branches and clients are not written by us either.
-        names = [note.project_name, note.client, branch_of(about.branches, note)]
-        (project_name, client, branch), hidden = strike_all(redactor.strike_values, names)
-        counts.update(hidden)
-        person_terms = analyser.index_tokens(person)
-        digest_terms = analyser.index_tokens(told)
-        owner_id, owner_name = self._owned_by()
-        heads = {line.partition(":")[0] for line in told.splitlines()}
-        first_us, last_us = (self._by_the_database(us) for us in (about.first_us, about.last_us))
-        return ContextRecord(
-            record_id=new_id("cx"),
-            kind=SESSION,
-            title=title[:300],
-            outcome=outcome[:600],
-            digest=told,
-            created_us=first_us,
-            updated_us=last_us,
-            session_key=self._key(note.session_id),
-            project=note.project,
-            project_name=project_name[:200],
-            client=client[:200],
-            branch=branch[:200],
-            machine_id=self._settings.machine_id,
-            machine_name=self._settings.machine_name,
-            agent_id=self._settings.agent_id,
-            session_id=note.session_id,
-            owner_id=owner_id,
-            owner_name=owner_name,
-            transcript_size=size,
-            raw_tokens=short.raw_tokens,
-            digest_tokens=short.tokens,
-            person_length=len(person_terms),
-            rest_length=len(digest_terms),
-            terms=term_counts(person_terms, digest_terms, analyser.index_tokens(rest)),
-            body_person=person,
-            body_rest=rest,
-            files=tuple(files),
-            commits=short.commits,
-            struck=dict(counts),
-            provenance={head: whose for head, whose in PROVENANCE.items() if head in heads},
-        )
-
-    def _by_the_database(self, us: int) -> int:
-        """A moment of this machine's clock by the database's, not later than now; now for none."""
-        at_us = self._work.clock()
-        behind_us = at_us - now_us()
-        if abs(behind_us) < SAME_CLOCK_US:
-            behind_us = 0
-        return min(at_us, us + behind_us) if us else at_us
-
-    def _key(self, session_id: str) -> str:
-        return f"{self._settings.machine_id}:{session_id}"
-
-    def _owned_by(self) -> tuple[str, str]:
-        if self._owner is None:
-            with self._work.reading(None) as unit:
-                agent = unit.identity.agent(self._settings.agent_id) if self._settings.agent_id else None
-                person = unit.identity.person(agent.owner_id) if agent is not None else None
-            self._owner = (person.person_id, person.name) if person is not None else ("", "")
-        return self._owner
 
     @contextmanager
     def _alone(self, wait: float) -> Iterator[bool]:
@@ -562,30 +398,5 @@ class Capture:
             os.close(descriptor)
 
 
-class _Behind(Exception):
-    """The vault has values that a record was not struck of; nothing was written."""
-
-
-def _keep(record: ContextRecord, mark: int | None, recording: RecordingUnit, *, is_new: bool) -> str:
-    kept = recording.context.keep(record, is_new=is_new)
-    # Last, because who adds a value waits for it: from here on a new value is struck from this record as well.
-    if recording.context.sealed_mark() != mark:
-        raise _Behind
-    return kept
-
-
-def _withdraw(session_keys: list[str], recording: RecordingUnit) -> None:
-    for key in session_keys:
-        recording.context.withdraw(key)
-
-
 def _is_orphan(seen: shelf.Seen, kept: int | None) -> bool:
     return kept is None or 0 <= kept < total_size(Path(seen.transcript_path))
-
-
-def branch_of(branches: Iterable[str], note: spool.Note) -> str:
-    """The branch that a session's work belongs to: the last that is not the default one; "" for none."""
-    for branch in reversed(list(branches)):
-        if not is_default_branch(branch, note.cwd):
-            return branch[:200]
-    return note.branch[:200]

@@ -60,6 +60,7 @@ class Importing:
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
+        self._settings, self._records = capture.plan_by()
 
     def plan(self, folder: Path, since_us: int = 0) -> Plan:
         """What is to be imported of a folder, the oldest first; of sessions that were written since then.
@@ -73,7 +74,7 @@ class Importing:
                 hint="claudetools context import DIR",
             )
         found = sorted(on_disk(folder.absolute()), key=lambda one: one.written_s)
-        known = self._capture.known_sizes(one.session_id for one in found)
+        known = self._records.known_sizes(one.session_id for one in found)
         plan = Plan()
         for one in found:
             size = known.get(one.session_id)
@@ -92,7 +93,7 @@ class Importing:
         done = Imported(kept=plan.kept, forgotten=plan.forgotten)
         for number, one in enumerate(plan.wanted):
             tell(one.path.parent.name, number, len(plan.wanted))
-            note = note_of(one.path, self._capture.home, self._capture.machine_id)
+            note = note_of(one.path, str(self._settings.home), self._settings.machine_id)
             taken = self._capture.capture_one(note, BUSY_S)
             if taken.outcome == "busy":
                 raise Unavailable("another drain of this machine is at work", hint="claudetools context import")

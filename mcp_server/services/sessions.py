@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import stat
 from collections.abc import Iterable, Iterator
@@ -38,8 +39,11 @@ class OnDisk:
         return self.path.stem
 
 
-def on_disk(folder: Path) -> Iterator[OnDisk]:
-    """The sessions in the client's folder of projects, or in that of one project.  What cannot be read is left out."""
+def on_disk(folder: Path, since_s: float = 0.0, before_s: float = math.inf) -> Iterator[OnDisk]:
+    """The sessions in the client's folder of projects, or in that of one project, written at a time within.
+
+    What cannot be read is left out.
+    """
     for place in [folder, *_subfolders(folder)]:
         try:
             files = sorted(place.glob("*.jsonl"))
@@ -52,7 +56,7 @@ def on_disk(folder: Path) -> Iterator[OnDisk]:
                 state = path.lstat()
             except OSError:
                 continue
-            if stat.S_ISREG(state.st_mode) and state.st_size:
+            if stat.S_ISREG(state.st_mode) and state.st_size and since_s <= state.st_mtime < before_s:
                 yield OnDisk(path, total_size(path), state.st_mtime)
 
 
@@ -71,7 +75,7 @@ def soon_deleted(projects: Iterable[Path], now_s: float, since_s: float) -> list
     for folder in projects:
         days = kept_days(folder)
         before_s = now_s - (days - max(1.0, days / 10)) * _DAY_S
-        found += [one for one in on_disk(folder) if since_s <= one.written_s < before_s]
+        found += on_disk(folder, since_s, before_s)
     return sorted(found, key=lambda one: one.written_s)
 
 

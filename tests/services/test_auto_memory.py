@@ -11,6 +11,7 @@ import pytest
 
 from domain.plain import Plain
 from domain.recall import Record, is_before_it
+from mcp_server.bootstrap import build
 from mcp_server.services import auto_memory
 
 VALUE = "Tr0ub4dor&3 of the old gateway"
@@ -105,6 +106,26 @@ def test_the_whole_folder_gone_takes_all_of_it_along(place: Any):
     folder(place).rmdir()
     drain(place)
     assert kept(place) == {}
+
+
+def test_a_process_that_begins_notices_what_is_gone(place: Any):
+    path = write(place, "port.md", "# Port\n\nIt is 9443.\n")
+    drain(place)
+    path.unlink()
+    again = build(place.app.settings)
+    session = place.session().work("login")
+    session.note()
+    again.capture.drain()
+    again.close()
+    assert kept(place) == {}
+
+
+def test_one_that_cannot_be_read_keeps_no_session_waiting(place: Any, monkeypatch: pytest.MonkeyPatch):
+    write(place, "port.md", "# Port\n\nIt is 9443.\n")
+    monkeypatch.setattr(auto_memory, "what_is_told", lambda *_: (_ for _ in ()).throw(RuntimeError("HIDDEN")))
+    drain(place)
+    assert [row["kind"] for row in place.records()] == ["session"]
+    assert "HIDDEN" not in Path(place.home, "log", "hooks.log").read_text()
 
 
 def test_a_forgotten_one_stays_forgotten_while_its_file_changes(place: Any):
