@@ -52,24 +52,25 @@ _JOINTS = {"Also said": " ", "Commits": "; ", "Ran": "; ", "Links": " "} | dict.
 # share of the budget that all of them may take.
 _WORTH: dict[str, tuple[float, float, float]] = {
     "Asked": (0.0, 0.0, 0.2),
-    "Edited": (0.1, 0.01, 0.4),
+    "Edited": (0.1, 0.01, 0.35),
+    "Then": (0.2, 0.01, 0.1),
+    "Outcome": (0.25, 0.0, 0.2),
     "Commits": (0.3, 0.01, 0.2),
     "Defined": (0.35, 0.01, 0.2),
     "Also ran": (0.45, 0.01, 0.15),
-    "Outcome": (0.65, 0.0, 0.2),
     "Open": (0.5, 0.05, 0.1),
-    "Then": (0.55, 0.01, 0.1),
     "Also said": (0.6, 0.0, 0.3),
+    "Decided": (0.62, 0.05, 0.1),
     "Links": (0.72, 0.05, 0.12),
     "Error": (0.75, 0.1, 0.2),
-    "Changed": (0.9, 0.02, 0.25),
-    "Names": (1.5, 0.02, 0.2),
-    "Decided": (1.4, 0.5, 0.15),
     "Ran": (0.8, 0.1, 0.15),
+    "Changed": (0.9, 0.02, 0.25),
+    "Names": (0.95, 0.01, 0.2),
     "Claude decided": (2.0, 0.8, 0.1),
     "Read": (2.4, 0.04, 0.15),
 }
 _WORDS = "Also said"
+_TOLD, _OVER_SHARE, _OVER_BUDGET = "told", "over share", "over budget"
 _NEWEST_FIRST = frozenset({"Then", "Decided", "Claude decided", "Commits", "Ran", "Error"})
 # What is left free for the estimator's error: of 19 digests in 20 it is less than this.
 _SPENT = 0.95
@@ -87,39 +88,47 @@ _MARKUP = re.compile(r"\*\*|^[ \t]*(?:#{1,6}|[-*>])(?=\s)|^[ \t|:-]+$|\s\|\s|^\|
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of one head: how many candidates there were, how many were taken, and the tokens that they took."""
+    """What became of one head's candidates.
+
+    `told` are those that another line tells; `over_share` those that the head's share of the budget
+    had no room for, `over_budget` those for which nothing was left, both in the order of worth.
+    """
 
     head: str
-    candidates: int
     taken: int
     tokens: int
+    told: int
+    over_share: tuple[str, ...] = ()
+    over_budget: tuple[str, ...] = ()
+
+    @property
+    def candidates(self) -> int:
+        """How many there were."""
+        return self.taken + self.told + len(self.over_share) + len(self.over_budget)
 
 
 def choose(facts: Facts, budget: int) -> tuple[str, list[Tally]]:
     """The text of a digest in at most `budget` tokens by `domain.tokens`, and what became of the candidates."""
-    offered: Counter[str] = Counter()
     wanted: list[tuple[float, str, int, str]] = []
     grouped: set[str] = set()
     for head, texts in _candidates(facts, budget):
         if head in _FILES and estimate(", ".join(texts)) > budget * _WHOLE_PATHS_SHARE:
             grouped.add(head)
         first, step, _ = _WORTH[head]
-        offered[head] = len(texts)
         wanted.extend((first + step * place, head, place, text) for place, text in enumerate(texts))
     wanted.append((_WORTH[_WORDS][0], _WORDS, 0, ""))
+    wanted.sort()
     page = _Page(budget, frozenset(grouped))
     for _ in range(2):
-        for _, head, place, text in sorted(wanted):
+        for _, head, place, text in wanted:
             if head == _WORDS:
-                missing = _missing_words(facts.prompts, page.text())
-                offered[head] += len(missing)
-                for number, word in enumerate(missing, offered[head]):
-                    page.take(head, number, word)
+                for word in _missing_words(facts.prompts, page.text()):
+                    page.take(head, page.next_place(head), word)
             else:
                 page.take(head, place, text)
         # What was taken as a bare word and is told by a later line makes room for more.
         page.drop_told()
-    return page.text(), page.tallies(offered)
+    return page.text(), page.tallies()
 
 
 class _Page:
@@ -131,23 +140,37 @@ class _Page:
         self._grouped = grouped
         self._told = ""
         self._taken: dict[str, list[tuple[int, str]]] = {}
+        self._outcomes: dict[str, dict[str, str]] = {}
         self._places: set[tuple[str, int]] = set()
         self._folders: set[tuple[str, str]] = set()
         self._spent: Counter[str] = Counter()
 
     def take(self, head: str, place: int, text: str) -> None:
         """Takes an item if it fits, its head has not taken its share, and it is not told already."""
-        if (head, place) in self._places or (head in _NAMES and text in self._told):
+        if (head, place) in self._places:
+            return
+        outcomes = self._outcomes.setdefault(head, {})
+        if head in _NAMES and text in self._told:
+            outcomes[text] = _TOLD
             return
         cost = self._cost(head, text)
-        if cost > self._left or self._spent[head] + cost > _WORTH[head][2] * self._budget:
+        if cost > self._left:
+            outcomes[text] = _OVER_BUDGET
             return
+        if self._spent[head] + cost > _WORTH[head][2] * self._budget:
+            outcomes[text] = _OVER_SHARE
+            return
+        outcomes.pop(text, None)
         self._left -= cost
         self._spent[head] += cost
         self._places.add((head, place))
         self._folders.add((head, text.rpartition("/")[0]))
         self._taken.setdefault(head, []).append((place, text))
         self._told += f"\n{text}"
+
+    def next_place(self, head: str) -> int:
+        """The place after all that were taken under a head."""
+        return max((place for place, _ in self._taken.get(head, [])), default=-1) + 1
 
     def _cost(self, head: str, text: str) -> int:
         if head not in self._taken or head not in _JOINTS:
@@ -171,6 +194,7 @@ class _Page:
             freed = sum(estimate(f"{_JOINTS[head]}{text}") for place, text in items if (place, text) not in kept)
             self._left += freed
             self._spent[head] -= freed
+            self._outcomes[head].update((text, _TOLD) for place, text in items if (place, text) not in kept)
             self._taken[head] = kept
             if not kept:
                 del self._taken[head]
@@ -179,13 +203,24 @@ class _Page:
         """The lines in the order of reading."""
         return "\n".join(line for head in PROVENANCE if head in self._taken for line in self._lines(head))
 
-    def tallies(self, offered: Counter[str]) -> list[Tally]:
+    def tallies(self) -> list[Tally]:
         """What became of the candidates, in the order of reading."""
-        return [
-            Tally(head, offered[head], len(self._taken.get(head, [])), self._spent[head])
-            for head in PROVENANCE
-            if offered[head]
-        ]
+        found = []
+        for head in PROVENANCE:
+            outcomes = self._outcomes.get(head, {})
+            taken = len(self._taken.get(head, []))
+            if taken or outcomes:
+                found.append(
+                    Tally(
+                        head,
+                        taken,
+                        self._spent[head],
+                        sum(outcome == _TOLD for outcome in outcomes.values()),
+                        tuple(text for text, outcome in outcomes.items() if outcome == _OVER_SHARE),
+                        tuple(text for text, outcome in outcomes.items() if outcome == _OVER_BUDGET),
+                    )
+                )
+        return found
 
     def _lines(self, head: str) -> Iterator[str]:
         # Told in the order in which things happened: the newest was only taken first.

@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from domain.choosing import PROVENANCE, choose
+from domain.choosing import PROVENANCE, Tally, choose
 from domain.facts import Gathering
 from domain.shortening import one_line, shortened
 from domain.tokens import estimate
 from domain.transcript import Transcript, Turn, cost, is_own
 
-__all__ = ["BUDGET", "PROVENANCE", "Account", "Body", "Digest", "account", "condense", "digest"]
+__all__ = ["BUDGET", "PROVENANCE", "Account", "Body", "Digest", "Tally", "account", "condense", "digest"]
 
-BUDGET = 1_300
-"""Tokens; about 3,300 characters, so that the newest digest fits whole into the block of a session's start."""
+BUDGET = 1_000
+"""Tokens; 2,600 characters, so that the newest digest fits whole into the block of a session's start, beside the list."""
 LONGEST_PERSON = 60_000
 LONGEST_REST = 200_000
 
@@ -95,6 +95,10 @@ class Account:
             tokens=estimate(text),
             raw_tokens=self._raw,
         )
+
+    def explain(self, budget: int = BUDGET) -> list[Tally]:
+        """What became of every candidate of the digest of that budget, head by head."""
+        return choose(self._gathering.facts(), budget)[1]
 
     def body(self) -> Body:
         """The searchable long form: prompts; answers, commands with outcome, failed output, files and commits."""

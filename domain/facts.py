@@ -45,8 +45,8 @@ _LONGEST_SENTENCE = 260
 _SAYS_SOMETHING = 40  # characters; "Done." says nothing
 
 # What a turn that holds a word of code adds to its weight, by who wrote it.
-_PERSONS_WEIGHT = 6
-_WRITTEN_WEIGHT = 2
+_PERSONS_WEIGHT = 3
+_WRITTEN_WEIGHT = 1
 _READ_WEIGHT = 1
 
 # What is held of a session of any length.
@@ -347,9 +347,7 @@ def _bound(counts: Counter[str], most: int) -> None:
 def _names(weights: Counter[str], facts: Facts) -> list[str]:
     told = " ".join([*facts.edited, *facts.read])
     ranked = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
-    return [name for name, weight in ranked if weight > 1 and name not in facts.defined and name not in told][
-        :_MOST_TOLD
-    ]
+    return [name for name, _ in ranked if name not in facts.defined and name not in told][:_MOST_TOLD]
 
 
 def _written(given: Mapping[str, object]) -> Iterator[str]:

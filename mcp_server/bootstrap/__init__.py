@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
     from mcp_server.services.credentials import Credentials
+    from mcp_server.services.explaining import Explaining
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.machines import Machines
@@ -49,6 +50,7 @@ class App:
     rescan: Rescan
     scan: Scan
     tallies: Tallies
+    explaining: Explaining
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -100,6 +102,7 @@ def assemble(
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
     from mcp_server.services.credentials import Credentials
+    from mcp_server.services.explaining import Explaining
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.machines import Machines
@@ -135,4 +138,5 @@ def assemble(
         rescan=Rescan(settings, work, redaction, machine),
         scan=Scan(str(settings.home), work, redaction),
         tallies=Tallies(work),
+        explaining=Explaining(settings, redaction),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,11 @@ from domain.moments import FORMS
 from mcp_server.answers import iso
 from mcp_server.cli import importing, person, presence, show
 from mcp_server.cli.scan import scan
+from mcp_server.services.claude_settings import client_folder
 
 if TYPE_CHECKING:
     from domain.context import ContextRecord
+    from mcp_server.services.explaining import Explanation
 
 app = typer.Typer(help="The memory: what earlier sessions left.", no_args_is_help=True, add_completion=False)
 
@@ -82,12 +85,24 @@ def recall(
 
 
 @app.command("show")
-def show_(record_id: RecordId, *, json: show.Json = False) -> None:
+def show_(
+    record_id: RecordId,
+    *,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="What its digest kept and dropped, and why; from the session's transcript."),
+    ] = False,
+    json: show.Json = False,
+) -> None:
     """Show one record whole."""
     with person.logged_in() as (vault, actor):
         record = vault.context.get(actor, record_id)
+        explained = vault.explaining.explain(record, client_folder().root / "projects") if explain else None
     if json:
-        show.as_json(_as_json(record))
+        show.as_json(_as_json(record) | ({"explained": asdict(explained)} if explained else {}))
+        return
+    if explained:
+        _explain(explained)
         return
     show.pairs(
         (
@@ -111,6 +126,30 @@ def show_(record_id: RecordId, *, json: show.Json = False) -> None:
     )
     print()
     print(show.clean(record.digest))
+
+
+def _explain(explained: Explanation) -> None:
+    show.table(
+        ("head", "candidates", "kept", "tokens", "told elsewhere", "over its share", "over the budget"),
+        (
+            (h.head, h.candidates, h.kept, h.tokens, h.told_elsewhere, h.over_share, h.over_budget)
+            for h in explained.heads
+        ),
+    )
+    print(
+        f"\n{explained.tokens} of {explained.budget} tokens spent, of a session of {explained.raw_tokens}: "
+        "candidates are taken in the order of their worth, and no head takes more than its share"
+    )
+    for head in explained.heads:
+        without_room = head.over_share + head.over_budget
+        if without_room:
+            more = without_room - len(head.dropped)
+            print(f"\ndropped of {head.head}:")
+            print("\n".join(f"  {show.clean(text)}" for text in head.dropped))
+            if more > 0:
+                print(f"  and {more} more")
+    if explained.changed:
+        show.note("the record holds another digest: its session has gone on, or an earlier release made it")
 
 
 @app.command()

@@ -86,7 +86,9 @@ def test_a_description_can_come_from_a_file(person: Run, tmp_path: Path) -> None
     assert both.code == 2
 
 
-def test_what_a_session_left_is_captured_recalled_shown_and_forgotten(person: Run, tmp_path: Path, home: Path) -> None:
+def test_what_a_session_left_is_captured_recalled_shown_and_forgotten(
+    person: Run, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mcp_server.cli.stage import Stage
 
     with Stage() as stage:
@@ -104,10 +106,19 @@ def test_what_a_session_left_is_captured_recalled_shown_and_forgotten(person: Ru
         assert person("context", "status", "--json").json["waiting"] == 1
         assert person("sync", "--json").json["captured"] == 1
         assert person("sync", "--quiet").all == ""
+        (hit,) = person("context", "recall", "checkout tax", "--json").json["items"]
+        monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(transcript.parents[2]))
+        explained = person("context", "show", hit["id"], "--explain")
+        assert "told elsewhere" in explained.out
+        assert "Asked" in explained.out
+        assert person("context", "show", hit["id"], "--explain", "--json").json["explained"]["heads"]
     (hit,) = person("context", "recall", "checkout tax", "--json").json["items"]
     shown = person("context", "show", hit["id"])
     assert "Decimal" in shown.out
     assert person("context", "show", hit["id"], "--json").json["session"] == stage.sessions[0]
+    gone = person("context", "show", hit["id"], "--explain")
+    assert gone.code == 5
+    assert "its transcript is no longer on this machine" in gone.err
     assert person("context", "forget", hit["id"], "--purpose", "a test").code == 2, "without a terminal it needs --yes"
     assert person("context", "forget", hit["id"], "--yes").code == 2, "it needs a reason"
     assert person("context", "forget", hit["id"], "--yes", "--purpose", "a test").code == 0
