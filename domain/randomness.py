@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 _PLACEHOLDER = re.compile(
-    r"x{4,}|\*{3,}|\.{3,}|<[^<>]*>|\$\{|\{\{|%\(|your|example|changeme|redacted|placeholder|dummy"
+    r"x{4,}|\*{3,}|\.{3,}|<[^<>]*>|\$\{[A-Za-z_!#]|\{\{ ?[A-Za-z_.$]|%\(|your|example|changeme|redacted|placeholder|dummy"
     r"|^[$%]|^\{|^(?:null|none|true|false|undefined)$",
     re.IGNORECASE,
 )
@@ -18,6 +18,7 @@ _WRITTEN = re.compile(
     r"|://|^[.~]{0,2}/|/[a-z][a-z_.-]{2,}/|/[a-z_-]{3,}$|\\[A-Za-z.]"  # an address, a path
     r"|^(?:[A-Z][a-z0-9]{2,}){2,}$|^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.[a-z]{2,4}$|^[a-z]+:$"  # a class, a file, a keyword
     r"|^[a-z_]+=[A-Za-z0-9_.]{0,12}$"  # an argument
+    r"|^[A-Za-z_][A-Za-z0-9_.:>-]*\(.*\)$"  # a call
     r"|:[0-9]+:|^[a-z]+(?:[,/:][a-z0-9]+)+$"  # a place in a file, a list
 )
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")

@@ -14,13 +14,14 @@ from typing import Protocol, cast
 
 import ahocorasick_rs
 
-from domain import neighbours
-from domain.formats import RULES
+from domain import formats, neighbours, passwords
 from domain.randomness import assignable, drawn, random
 from domain.vendors import BEGINNINGS
 
 Found = tuple[int, int, str]
 """Start, end and rule."""
+
+RULES = (*formats.RULES, *passwords.RULES)
 
 NAMES = frozenset(
     {

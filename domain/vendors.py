@@ -24,7 +24,7 @@ BEGINNINGS: tuple[tuple[str, str, str, int], ...] = (
     ("anyscale-key", "esecret_", _LOWER, 20), ("apify-token", "apify_api_", _ALNUM, 30), ("artifactory-key", "AKCp", _ALNUM, 60),
     ("artifactory-key", "cmVmdGtu", _ALNUM, 50), ("asana-token", "1/", "0-9a-f:", 44), ("asana-token", "2/", "0-9a-f:/", 60), ("atlassian-token", "ATATT3", "A-Za-z0-9_=-", 100),
     ("atlassian-token", "ATCTT3", "A-Za-z0-9_=-", 100), ("atlassian-token", "ATSTT3", "A-Za-z0-9_=-", 100), ("aws-bedrock-key", "ABSK", _B64, 100), ("aws-bedrock-key", "bedrock-api-key-", _B64, 28),
-    ("aws-session-token", "FwoGZXIvYXdz", _B64, 100), ("aws-session-token", "IQoJb3JpZ2lu", _B64, 100), ("axiom-token", "xaat-", "a-f0-9-", 30), ("axiom-token", "xapt-", "a-f0-9-", 30),
+    ("aws-session-credential", "FwoGZXIvYXdz", _B64, 100), ("aws-session-credential", "IQoJb3JpZ2lu", _B64, 100), ("axiom-token", "xaat-", "a-f0-9-", 30), ("axiom-token", "xapt-", "a-f0-9-", 30),
     ("bitbucket-token", "ATBB", _ALNUM, 28), ("bitcoin-key", "xprv", "1-9A-HJ-NP-Za-km-z", 100), ("bitgo-token", "v2x", _HEX, 60), ("braintrust-key", "bt-st-", _ALNUM, 30),
     ("brevo-key", "xkeysib-", "a-zA-Z0-9-", 60), ("brevo-key", "xsmtpsib-", "a-zA-Z0-9-", 60), ("builder-key", "bpk-", _HEX, 28), ("buildkite-token", "bkaj_", _URL, 20),
     ("buildkite-token", "bkat_", _URL, 20), ("buildkite-token", "bkct_", _URL, 20), ("buildkite-token", "bkua_", _HEX, 36), ("cargo-token", "cio", _ALNUM, 32), ("cerebras-key", "csk-", _LOWER, 40),

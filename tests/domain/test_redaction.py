@@ -82,6 +82,21 @@ def test_a_known_format_is_struck(redactor: Redactor, case: dict[str, object]) -
             assert word in struck.text, "only the secret goes"
 
 
+PUT = {
+    "¤password¤": "dq7Vbg" + "tR3x",
+    "¤key¤": "9fK2mZx8Qw" + "Lr4TyBv7Nc1HsD",
+    "¤hex¤": "3f9a1c7e5b2d8046" + "af13ce5790bd2468",
+}
+
+
+@pytest.mark.parametrize("place", VECTORS["places"])
+def test_a_secret_is_struck_where_it_is_written_down(place: str) -> None:
+    ((mark, secret),) = [(mark, secret) for mark, secret in PUT.items() if mark in place]
+    struck = Redactor(engine=False).strike(place.replace(mark, secret))
+    assert secret not in struck.text
+    assert struck.counts
+
+
 @pytest.mark.parametrize("text", VECTORS["kept"])
 def test_ordinary_text_stays(redactor: Redactor, text: str) -> None:
     assert redactor.strike(text) == Struck(text, {})
