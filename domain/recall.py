@@ -437,7 +437,7 @@ def _own_title(record: Record) -> str:
     bare = record.title.rstrip("… ")
     if bare and any(bare in words for words in said):
         return record.title
-    return said[0] if said else f"written by an assistant; context_get {record.record_id} shows it"
+    return said[0] if said else "written by an assistant: context_get shows it"
 
 
 def _whole(record: Record, place: Place) -> str:

@@ -99,7 +99,9 @@ def which(*, folder: Folder = None, json: show.Json = False) -> None:
             }
         )
         return
-    trusted = "its sessions are told other persons' records, too"
+    trusted = (
+        "its sessions are told other persons' records, too" if found.is_claimed else "nobody else has records of it"
+    )
     new = "your own records alone; other persons', too, after: claudetools project trust"
     show.pairs(
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from domain.context import MEMORY
 from domain.errors import ClaudeToolsError, Unauthenticated
 from hooks.telling import age, short
 from mcp_server.answers import iso
@@ -102,7 +103,7 @@ def _database(reached: Reached, local: Here) -> None:
 
 def _vault(counted: Counted, machine_id: str) -> None:
     total = counted.total
-    kinds = ", ".join(f"{tally.records:,} {tally.name}" for tally in counted.by_kind())
+    kinds = ", ".join(f"{tally.records:,} {_several(tally.name, tally.records)}" for tally in counted.by_kind())
     show.pairs((("remembered", kinds or "nothing"),))
     if not total.records:
         return
@@ -120,6 +121,10 @@ def _vault(counted: Counted, machine_id: str) -> None:
             for tally in counted.by_machine()
         ),
     )
+
+
+def _several(kind: str, number: int) -> str:
+    return kind if number == 1 else "memories" if kind == MEMORY else f"{kind}s"
 
 
 def _ago(at_us: int) -> str:

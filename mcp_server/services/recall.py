@@ -27,6 +27,7 @@ MOST_HITS = 20
 NO_FILTERS = Filters()
 COMMON = frozenset(analyser.index_token(analyser.stem(word)) for word in analyser.COMMON_WORDS)
 _PROJECT_ID = re.compile(r"pj_[0-9a-f]{32}\Z")
+_LEFT_OUT = "without other persons' records: this folder is new here (a person may: claudetools project trust)"
 _HERE = "."
 _ME = "me"
 
@@ -79,10 +80,9 @@ class Recall:
         if not wanted.project or wanted.project != place.project:
             sight = trust.Sight()  # what the folder says of itself decides nothing here
         elif not sight.is_whole:
+            if self._leaves_out(actor, wanted, place, sight):
+                scope.append(_LEFT_OUT)
             wanted = replace(wanted, owner_id=sight.owner_id(place))
-            scope.append(
-                "without other persons' records: this folder is new here (a person may: claudetools project trust)"
-            )
         if timed:
             _, words, found = timed
             shown = f"“{words}” read as {found.shown(own_zone())}"
@@ -97,17 +97,27 @@ class Recall:
             pass
         return Recalled(self._hits(actor, ranked, place), "; ".join(scope))
 
+    def _leaves_out(self, actor: Actor, wanted: Wanted, place: Place, sight: trust.Sight) -> bool:
+        """Whether other persons left something there that this folder is not told."""
+        with self._work.reading(actor) as unit:
+            there = unit.context.newest(wanted, limit=trust.MORE_TO_READ)
+        return len(sight.shown(there, place)) < len(there)
+
     def _found(
         self, actor: Actor, tokens: list[str], wanted: Wanted, place: Place, sight: trust.Sight, limit: int
     ) -> list[Ranked]:
         with self._work.reading(actor) as unit:
             if not tokens:
-                listed = unit.context.newest(wanted, limit=limit if sight.is_whole else trust.MORE_TO_READ)
+                listed = unit.context.newest(wanted, limit=limit + 1 if sight.is_whole else trust.MORE_TO_READ)
                 ranked = newest(sight.shown(listed, place), place, self._work.clock())
-                return sorted(ranked, key=lambda entry: -entry.record.updated_us)[:limit]
+                ranked.sort(key=lambda entry: (_is_own(entry, actor), -entry.record.updated_us))
+                return ranked[:limit]
             records, statistics = unit.context.search(tokens, COMMON, wanted)
         now_us = self._work.clock()
-        return rank(tokens, sight.shown(records, place), statistics, place, now_us, gated=False)[:limit]
+        ranked = rank(tokens, sight.shown(records, place), statistics, place, now_us, gated=False)
+        # The question itself stands in the record of the session that asks; whoever asks knows that one.
+        ranked.sort(key=lambda entry: _is_own(entry, actor))
+        return ranked[:limit]
 
     def wanted(self, actor: Actor, filters: Filters, here: Project) -> tuple[Wanted, list[str]]:
         """The filters as the database knows them, and in words."""
@@ -194,6 +204,10 @@ def own_zone() -> tzinfo:
 
 def _within(wanted: Wanted, times: Span) -> Wanted:
     return replace(wanted, since_us=times.since_us, until_us=times.until_us)
+
+
+def _is_own(entry: Ranked, actor: Actor) -> bool:
+    return bool(actor.session_id) and entry.record.session_id == actor.session_id
 
 
 def _hit(entry: Ranked, place: Place, seen: shelf.Seen | None, session_id: str) -> Hit:

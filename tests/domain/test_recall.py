@@ -205,7 +205,7 @@ def test_of_another_persons_record_the_title_is_that_persons_or_it_is_not_told()
     block, told = pack(newest([note, summed, said], place, NOW), place)
     assert len(told) == 3
     assert "PROSE" not in block
-    assert "cx_n [decision] written by an assistant; context_get cx_n shows it" in block
+    assert "cx_n [decision] written by an assistant: context_get shows it" in block
     assert "cx_s please go on" in block
     assert "cx_p Restic for the NAS" in block
     assert "PROSE" in recall.index_line(note, place, asked=True)

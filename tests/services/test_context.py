@@ -490,6 +490,9 @@ def test_recall_of_this_project_leaves_other_persons_records_out_where_the_folde
         answer = place.app.context.recall(agent, query, filters, cwd=here)
         assert answer.hits == ()
         assert "claudetools project trust" in answer.scope
+    assert (
+        "trust" not in place.app.context.recall(agent, "", Filters(project="."), cwd=str(place.folder("bakery"))).scope
+    )
     everywhere = place.app.context.recall(agent, "billing gateway", cwd=here)
     assert len(everywhere.hits) == 1, "asked for by its words, not by what a folder says of itself"
     assert "The checkout service now speaks" not in everywhere.hits[0].line
@@ -506,3 +509,16 @@ def test_a_note_of_another_persons_agent_shows_its_title_only_where_it_is_asked_
     assert "written by an assistant" in told
     assert "throttles" not in told
     assert found(place, "billing gateway throttles") == ["the billing gateway throttles at ten retries a second"]
+
+
+def test_the_session_that_asks_comes_last(place: Any, kept: Any):
+    asking = place.session()
+    asking.ask("billing gateway checkout billing gateway checkout on port 9443?")
+    asking.say("Let me look.")
+    asking.note()
+    place.app.capture.drain()
+    agent = place.app.identity.actor(place.vault.template.agent_token, session_id=asking.session_id)
+    for query in ("billing gateway checkout", ""):
+        hits = place.app.context.recall(agent, query, cwd=str(place.folder())).hits
+        assert [hit.line.endswith("[this session]") for hit in hits] == [False, True]
+        assert len(place.app.context.recall(agent, query, cwd=str(place.folder()), limit=1).hits) == 1
