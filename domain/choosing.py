@@ -52,7 +52,7 @@ _JOINTS = {"Also said": " ", "Commits": "; ", "Ran": "; ", "Links": " "} | dict.
 # share of the budget that all of them may take.
 _WORTH: dict[str, tuple[float, float, float]] = {
     "Asked": (0.0, 0.0, 0.2),
-    "Edited": (0.1, 0.01, 0.35),
+    "Edited": (0.1, 0.001, 0.45),
     "Then": (0.2, 0.01, 0.1),
     "Outcome": (0.25, 0.0, 0.2),
     "Commits": (0.3, 0.01, 0.2),
