@@ -183,6 +183,18 @@ def stands_still(process: subprocess.Popen[bytes]) -> bool:
     return found is not None and found.si_code == os.CLD_STOPPED
 
 
+def waited_for_a_turn(process: subprocess.Popen[bytes]) -> float:
+    """Waits for the end of a process that nobody has waited for yet; how long others kept the processor from it, in seconds.
+
+    The kernel counts it (Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat"); 0 where it does not.
+    """
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def goes_on(process: subprocess.Popen[bytes]) -> None:
     """Lets a process go on."""
     process.send_signal(signal.SIGCONT)

@@ -33,7 +33,17 @@ from domain.errors import Unavailable
 from hooks.shelf import read_seen
 from mcp_server.answers import exit_code
 from mcp_server.bootstrap import build
-from tests.faults.computers import PASSWORD, PERSON, Computer, Fate, Session, computers, goes_on, stands_still
+from tests.faults.computers import (
+    PASSWORD,
+    PERSON,
+    Computer,
+    Fate,
+    Session,
+    computers,
+    goes_on,
+    stands_still,
+    waited_for_a_turn,
+)
 from tests.faults.looks import ids_told, look, store_of, told_well
 from tests.faults.tally import Tally
 from tests.kit.mariadb import MariaDB
@@ -160,12 +170,13 @@ class Rounds:
         if fate is not None and not fate:
             time.sleep(self.dice.uniform(0, 0.12))
             process.kill()
-        out, errors = process.communicate(timeout=PATIENCE_S)
+        waited = waited_for_a_turn(process)
         took = time.monotonic() - begun
+        out, errors = process.communicate(timeout=PATIENCE_S)
         if self._was_met(process, event if event in self._touches else "note", fate):
             return
         if not fate:
-            self.tally.timed(event, took)
+            self.tally.timed(event, took, waited)
         if process.returncode or errors or (out and event != "SessionStart"):
             self.tally.wrong.append(f"{event} ended with {process.returncode} and said {(out + errors)[:200]!r}")
         full = session.computer.disk.is_full or "room" in (fate or {})
