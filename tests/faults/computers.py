@@ -140,7 +140,7 @@ class Computer:
         wire = Wire(
             self.home,
             f"import runpy, sys; sys.argv = {launched!r}; runpy.run_path(sys.argv[0], run_name='__main__')",
-            env={"CLAUDE_PROJECT_DIR": str(self.folder)},
+            env={"CLAUDE_PROJECT_DIR": str(self.folder), "HOME": str(self.place)},
         )
         self.started(wire.process.pid)
         return wire
@@ -163,7 +163,7 @@ class Computer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,
-            env=clean,
+            env={**clean, "HOME": str(self.place)},
         )
         self.started(process.pid)
         return process

@@ -147,7 +147,9 @@ class Rounds:
                 self._hook("SessionStart", session, self.dice.choice(["resume", "compact"]))
         else:
             session = self._new()
-            self._hook("SessionStart", session)
+            # The plugin may come while a session is already going on: only its notes lead to that one.
+            if self.dice.random() < 0.8:
+                self._hook("SessionStart", session)
         self._say(session)
         return session
 
