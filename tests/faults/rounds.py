@@ -527,6 +527,7 @@ def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda 
 
 def main() -> None:
     """By hand, with any number."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # disks and servers are taken away all the same
     kind = sys.argv[1]
     rounds, seed = (int(word) for word in [*sys.argv[2:4], "1"][:2])
     only = "".join(sys.argv[4:])
