@@ -344,10 +344,11 @@ class Rounds:
         self._away = AWAY_ROUNDS
         if self.proxy is not None:
             self.dice.choice([self.proxy.refuse, self.proxy.fall_silent, self.proxy.swallow])()
-        else:
-            file = self.there[0].home / "claudetools.db"
-            self._locked = sqlite3.connect(file, isolation_level=None, timeout=30)
+        elif self.dice.random() < 0.5:
+            self._locked = sqlite3.connect(self._file, isolation_level=None, timeout=30)
             self._locked.execute("BEGIN EXCLUSIVE")
+        else:
+            self._file.rename(self._file.with_suffix(".elsewhere"))
         self._hook("SessionStart", session, "resume")
         self._hook("SessionEnd", session)
         self._sync(session.computer)
@@ -467,6 +468,10 @@ class Rounds:
 
     # --- and goes on -----------------------------------------------------------------------------------------------
 
+    @property
+    def _file(self) -> Path:
+        return self.there[0].home / "claudetools.db"
+
     def _start_server(self) -> None:
         assert self.server is not None
         self.server.start()
@@ -489,6 +494,8 @@ class Rounds:
         if self._locked is not None:
             self._locked.close()
             self._locked = None
+        if (elsewhere := self._file.with_suffix(".elsewhere")).exists():
+            elsewhere.rename(self._file)
 
     def _settle(self) -> None:
         """All is well: everything is drained, and sessions of which no hook ever told are gone on with."""
@@ -527,7 +534,9 @@ def run(kind: str, rounds: int, seed: int, told: Callable[[int], None] = lambda 
 
 def main() -> None:
     """By hand, with any number."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # disks and servers are taken away all the same
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # disks and servers are taken away all the same
     kind = sys.argv[1]
     rounds, seed = (int(word) for word in [*sys.argv[2:4], "1"][:2])
     only = "".join(sys.argv[4:])
