@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from hooks.event import is_session_id, is_transcript_path
-from hooks.files import now_us, number_of, read_object, remove, text_of, write_object
+from hooks.files import log_trouble, now_us, number_of, read_object, remove, text_of, write_object
 from hooks.telling import Figures
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from domain.recall import Record
+    from hooks.spool import Note
     from hooks.trust import Sight
 
 SHELF = "shelf"
@@ -162,6 +163,22 @@ def write_seen(home: str, session_id: str, seen: Seen) -> None:
             "trouble": seen.trouble,
         },
     )
+
+
+def watch(home: str, note: Note) -> None:
+    """Lead later drains to a session whose start no hook of ours saw, so that what it says after its last note is found.
+
+    Never raises: on a full disk only its next note leads to it.
+    """
+    if read_seen(home, note.session_id) is not None:
+        return
+    seen = Seen({})
+    seen.project, seen.client = note.project, note.client
+    seen.folder, seen.transcript_path = note.cwd, note.transcript_path
+    try:
+        write_seen(home, note.session_id, seen)
+    except OSError as error:
+        log_trouble(home, "watch", error)
 
 
 def sessions(home: str) -> Iterator[Seen]:

@@ -321,9 +321,9 @@ class Capture:
         if outcome == "set aside":
             troubles.append(f"session {note.session_id}: {why}; its note was set aside")
             spool.set_aside(note.path, why)
-        elif not spool.take_out(note):
-            return "waiting"
-        return outcome
+            return outcome
+        shelf.watch(self._home, note)
+        return outcome if spool.take_out(note) else "waiting"
 
     def _capture(self, note: spool.Note, known: int | None) -> Taken:
         path = Path(note.transcript_path)

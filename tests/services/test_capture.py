@@ -6,6 +6,7 @@ import base64
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -414,3 +415,24 @@ def test_striking_again_goes_on_where_it_stopped(place: Any, monkeypatch: pytest
     rounds = [place.app.capture.strike_again(within=0) for _ in range(4)]
     assert rounds == [2, 2, 1, 0]
     assert VALUE not in json.dumps(place.records())
+
+
+def test_what_a_session_says_after_its_last_note_is_captured_though_no_hook_saw_its_start(place: Any):
+    """It was going on when the plugin came, and its client was killed later."""
+    session = place.session().work()
+    session.note()
+    place.app.capture.drain()
+    assert place.app.capture.drain().captured == 0
+    session.ask("And then the barometer was to be calibrated as well, please")
+    assert place.app.capture.drain().captured == 1
+    (row,) = place.records()
+    assert "barometer" in row["body_person"]
+
+
+def test_a_full_disk_keeps_no_session_from_being_captured(place: Any):
+    session = place.session().work()
+    session.note()
+    shutil.rmtree(Path(place.home) / shelf.SEEN, ignore_errors=True)
+    (Path(place.home) / shelf.SEEN).write_text("a file where a folder must be")
+    assert place.app.capture.drain().captured == 1
+    assert not spool.is_waiting(place.home)
