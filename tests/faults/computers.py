@@ -133,6 +133,11 @@ class Computer:
         """Starts a drain.  Its touches count from when it has the drain's lock file open."""
         return self._start("mcp_server", "sync", "--quiet", "--home", str(self.home), fate=_while_draining(fate))
 
+    def imports(self, fate: Fate | None = None) -> subprocess.Popen[bytes]:
+        """Starts an import of all transcripts that lie here."""
+        arguments = ("context", "import", str(self.projects), "--json", "--home", str(self.home))
+        return self._start("mcp_server", *arguments, fate=_while_draining(fate))
+
     def serve(self, fate: Fate | None = None) -> Wire:
         """Starts the server that a client has.  Its touches count in the thread that drains."""
         said = json.dumps({"shift_s": self.shift_s, **_while_draining(fate)})

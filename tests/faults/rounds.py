@@ -88,7 +88,7 @@ class Rounds:
         self.tally = Tally()
         self.sessions: list[Session] = []
         self.forgotten: dict[str, str] = {}
-        self._touches = {"SessionStart": 15, "note": 10, "drain": 80, "server": 80}
+        self._touches = {"SessionStart": 15, "note": 10, "drain": 80, "server": 80, "import": 80}
         self._touches |= {f"{kind} {CHANGES}": most // 5 for kind, most in self._touches.items()}
         self._away = 0
         self._locked: sqlite3.Connection | None = None
@@ -97,6 +97,7 @@ class Rounds:
             "kill -9 of a hook": self._killed_hook,
             "kill -9 of a drain": self._killed_drain,
             "kill -9 of the server and its drain": self._killed_server,
+            "kill -9 of an import": self._killed_import,
             "two drains at once": self._two_drains,
             "a hook writes while a drain is at work": self._hook_beside_a_drain,
             "full disk": self._full_disk,
@@ -303,6 +304,17 @@ class Rounds:
         finally:
             wire.close()
 
+    def _killed_import(self, session: Session) -> None:
+        """All transcripts of a computer, those included of which no hook has told yet; beside a drain, now and then."""
+        if self.dice.random() < 0.5:
+            self._hook(self.dice.choice(NOTES), session)
+        fate = self._deadly("import")
+        process = session.computer.imports(fate)
+        if not fate:
+            self._kill_soon(process, 3.0)
+        self._ended(process)
+        self._was_met(process, "import", fate)
+
     def _two_drains(self, session: Session) -> None:
         """One stands still in the middle, another comes; a third may be on its way, started by the session's end."""
         self._hook(self.dice.choice(NOTES), session)
@@ -505,7 +517,11 @@ class Rounds:
             self._last_sync(computer)
         for session in [one for one in self.sessions if not one.is_known and not one.is_forgotten]:
             self.tally.unknown += 1
-            self._hook("Stop", session)
+            if self.dice.random() < 0.5:
+                self._hook("Stop", session)
+        for computer in self.there:
+            if self._ended(computer.imports()):
+                self.tally.wrong.append(f"the import of {computer.name} did not end well")
         for computer in self.there:
             self._hook("SessionStart", Session(computer, str(uuid.uuid4())))
             self._last_sync(computer)
