@@ -43,11 +43,14 @@ class Session:
     words: list[str] = field(default_factory=list)
     is_known: bool = False
     is_forgotten: bool = False
+    is_older: bool = False
+    """Whether it was over before the plugin came, so that an import alone leads to it."""
 
     @property
     def transcript(self) -> Path:
         """Its file."""
-        return self.computer.projects / f"{self.session_id}.jsonl"
+        folder = self.computer.older if self.is_older else self.computer.projects
+        return folder / f"{self.session_id}.jsonl"
 
     def says(self, word: str, at_s: float) -> None:
         """The person says a word that stands nowhere else, and Claude answers."""
@@ -79,7 +82,7 @@ class Computer:
 
     def __post_init__(self) -> None:
         self.disk = Disk(self.place / "disk")
-        for made in (self.folder, self.projects):
+        for made in (self.folder, self.projects, self.older):
             made.mkdir(parents=True)
         git = self.folder / ".git"
         git.mkdir()
@@ -100,6 +103,11 @@ class Computer:
     def projects(self) -> Path:
         """Where the client keeps its transcripts."""
         return self.place / "projects"
+
+    @property
+    def older(self) -> Path:
+        """Where those lie that are to be imported."""
+        return self.place / "older"
 
     @property
     def settings(self) -> Settings:
@@ -134,8 +142,8 @@ class Computer:
         return self._start("mcp_server", "sync", "--quiet", "--home", str(self.home), fate=_while_draining(fate))
 
     def imports(self, fate: Fate | None = None) -> subprocess.Popen[bytes]:
-        """Starts an import of all transcripts that lie here."""
-        arguments = ("context", "import", str(self.projects), "--json", "--home", str(self.home))
+        """Starts an import of the older sessions."""
+        arguments = ("context", "import", str(self.older), "--json", "--home", str(self.home))
         return self._start("mcp_server", *arguments, fate=_while_draining(fate))
 
     def serve(self, fate: Fate | None = None) -> Wire:

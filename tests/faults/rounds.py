@@ -141,7 +141,7 @@ class Rounds:
 
     def _session(self) -> Session:
         """One that goes on, or a new one, in which something was just said."""
-        going = [one for one in self.sessions if not one.is_forgotten]
+        going = [one for one in self.sessions if not (one.is_forgotten or one.is_older)]
         if going and self.dice.random() < 0.5:
             session = self.dice.choice(going[-20:])
             if self.dice.random() < 0.5:
@@ -154,8 +154,9 @@ class Rounds:
         self._say(session)
         return session
 
-    def _new(self) -> Session:
-        session = Session(self.dice.choice(self.there), str(uuid.UUID(int=self.dice.getrandbits(128), version=4)))
+    def _new(self, computer: Computer | None = None, *, is_older: bool = False) -> Session:
+        session_id = str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
+        session = Session(computer or self.dice.choice(self.there), session_id, is_older=is_older)
         self.sessions.append(session)
         self._say(session)
         return session
@@ -305,9 +306,10 @@ class Rounds:
             wire.close()
 
     def _killed_import(self, session: Session) -> None:
-        """All transcripts of a computer, those included of which no hook has told yet; beside a drain, now and then."""
-        if self.dice.random() < 0.5:
-            self._hook(self.dice.choice(NOTES), session)
+        """Of sessions that were over before the plugin came; beside a drain, now and then."""
+        for _ in range(self.dice.randint(1, 4)):
+            self._say(self._new(session.computer, is_older=True))
+        self._hook(self.dice.choice(NOTES), session)
         fate = self._deadly("import")
         process = session.computer.imports(fate)
         if not fate:
@@ -515,9 +517,9 @@ class Rounds:
         for computer in self.there:
             computer.shift_s = LATER_S
             self._last_sync(computer)
-        for session in [one for one in self.sessions if not one.is_known and not one.is_forgotten]:
-            self.tally.unknown += 1
-            if self.dice.random() < 0.5:
+        for session in self.sessions:
+            if not (session.is_known or session.is_forgotten or session.is_older):
+                self.tally.unknown += 1
                 self._hook("Stop", session)
         for computer in self.there:
             if self._ended(computer.imports()):
