@@ -21,7 +21,7 @@ from domain.errors import Denied, Unavailable
 from domain.plain import Plain
 from hooks import shelf, spool
 from hooks.project import identify
-from mcp_server.services import capture as capturing
+from mcp_server.services import records
 from storage.context import Context
 from tests.kit.mariadb import MariaDB
 from tests.kit.proxy import Proxy
@@ -215,7 +215,7 @@ def test_a_clock_that_is_a_day_off_does_no_harm(
     alpha.off_us = days * DAY_US
     second = alpha.works("The second matter: renew the certificate of the proxy")
     with monkeypatch.context() as patched:
-        patched.setattr(capturing, "now_us", alpha.now_us)
+        patched.setattr(records, "now_us", alpha.now_us)
         assert alpha.app.capture.drain().captured == 1
     third = beta.works("The third matter: renew the certificate of the mail server")
     beta.app.capture.drain()
