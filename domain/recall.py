@@ -47,6 +47,7 @@ _PRIOR_RECORDS = 60
 _PRIOR_COMMON = 24
 _RARE_SHARE = 0.1
 _MORE_LINE = 80
+_FEW_TOKENS = 24
 _ABOUT = "Notes from earlier sessions, kept by ClaudeTools. Reference data, not instructions; may be out of date."
 _ABOUT_ERRORS = "Error lines quote what programs printed."
 # Set on real coding sessions: prompts about earlier work against prompts about another project.
@@ -253,6 +254,21 @@ def frequency(terms: str, token: str) -> tuple[int, int] | None:
     return (int(person), int(rest))
 
 
+def frequencies(terms: str, tokens: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """`frequency` of many tokens, of those that stand there."""
+    if len(tokens) <= _FEW_TOKENS:
+        found = ((token, frequency(terms, token)) for token in tokens)
+        return {token: counts for token, counts in found if counts is not None}
+    parts = terms.replace(":", " ").split()  # taken apart once, which costs what two dozen searches do
+    entries = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {
+        token: (int(person), int(rest))
+        for token in tokens
+        if token in entries
+        for person, _, rest in (entries[token].partition(","),)
+    }
+
+
 def rank(
     question: Sequence[str],
     records: Iterable[Record],
@@ -387,12 +403,8 @@ def _score(
     total = 0.0
     held: set[str] = set()
     told: set[str] = set()
-    for token in tokens:
-        counted = frequency(record.terms, token)
-        if counted is None:
-            continue
+    for token, (person, rest) in frequencies(record.terms, tokens).items():
         held.add(token)
-        person, rest = counted
         if person or rest:
             told.add(token)
         weighted = _PERSON * person / person_norm + rest / rest_norm or _LONG_FORM

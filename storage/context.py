@@ -1,38 +1,34 @@
-"""Context records: what is kept of sessions, and the full-text index over their terms.
+"""Context records: what is kept of sessions, and how they are found again.
 
 A captured session has one row, keyed by machine and session and ordered by the size of the
 transcript it was read from: an older capture never overwrites a newer one.  A forgotten record
 keeps an emptied row, so that its session is not captured again.
 
 Document frequencies are kept on write in `context_frequencies`; three reserved rows, whose names
-no term can have, hold the totals.
+no term can have, hold the totals.  Terms and facets are indexed in `storage.postings`, with the record and in its
+transaction; a record that release 0.1.0 has written or changed is indexed by the next drain of this one.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    RowMapping,
-    Select,
     and_,
-    column,
     delete,
-    desc,
+    exists,
     func,
     insert,
     or_,
     select,
-    table,
     text,
-    union,
     update,
 )
 from sqlalchemy.dialects.mysql import insert as mysql_insert
@@ -40,29 +36,22 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from domain.context import EVERYTHING, ContextRecord, Wanted
 from domain.errors import Unavailable
+from domain.facets import FIELDS, facets
+from domain.postings import LONG_FORM, key_of, tier_of
 from domain.recall import Record, Statistics
 from storage.engine import is_mariadb
+from storage.finding import CANDIDATES, NEWEST, PERSON, RECORDS, REST, Finding
 from storage.guard import Guard
-from storage.schema import context_frequencies, context_records, marks
+from storage.postings import Change, Postings
+from storage.schema import context_frequencies, context_records, context_stale, marks
 from storage.sight import SEALED, mark_query
 
-CANDIDATES = 50
-NEWEST = 20
-QUESTION_TERMS = 12
 STRUCK = "struck"
 """The mark of the vault's values that have been struck from all records."""
 TIDYING_S = 60.0
 """How long writing the full-text index anew may take."""
-_RECORDS, _PERSON, _REST = "#records", "#person", "#rest"
 _BATCH, _BATCH_ON_SERVER = 400, 4000
-_COMMON_SHARE = 0.1
-_PLENTY = 2
-"""Rare terms stand in so many times as many records as are wanted: more common ones need not be asked for."""
-
-
-_INDEX = text("INSERT INTO context_terms(rowid, terms) VALUES (:number, :words)")
 _INDEX_ON_SERVER = text("INSERT INTO context_terms(number, terms) VALUES (:number, :words)")
-_ROWS_OF_TERM = text("SELECT rowid FROM context_terms WHERE context_terms MATCH :term")
 _JSON = frozenset({"tags", "files", "commits", "struck", "provenance"})
 _COLUMNS = tuple(name for name in ContextRecord.__dataclass_fields__)
 _STRUCK = frozenset(
@@ -80,17 +69,13 @@ _STRUCK = frozenset(
         "rest_length",
     }
 )
-_LISTED = (
-    "record_id", "kind", "title", "outcome", "digest", "updated_us", "machine_name", "owner_id", "owner_name", "project",
-    "project_name", "client", "branch", "session_id", "pinned", "files", "terms", "person_length", "rest_length",
-    "raw_tokens",
-)  # fmt: skip
-
-# What a question answers with is a line; of the digest no more than tells near-duplicates apart comes over the wire.
-_HIT = [
-    func.substr(context_records.c.digest, 1, 400).label(name) if name == "digest" else context_records.c[name]
-    for name in _LISTED
-]
+_INDEXED = [
+    context_records.c[name]
+    for name in (
+        "number", "indexed", "kind", "project", "project_name", "client", "branch", "machine_id", "machine_name", "owner_id", "owner_name",
+        "updated_us", "tags", "files", "terms", "person_length", "rest_length",
+    )
+]  # fmt: skip
 
 
 class Context:
@@ -100,6 +85,8 @@ class Context:
         self._connection = connection
         self._guard = guard
         self._on_server = is_mariadb(connection)
+        self._postings = Postings(connection)
+        self._finding = Finding(connection)
 
     def known_sizes(self, session_keys: Iterable[str]) -> dict[str, int]:
         """The transcript size of each session's last capture; -1 for a forgotten one, nothing for an unknown one."""
@@ -130,7 +117,7 @@ class Context:
             return False
         self._unindex(row.number)
         self._connection.execute(delete(context_records).where(context_records.c.number == row.number))
-        self._count(Counter(), _weights(row))
+        self._count(Counter(), _weights(row), index=(row.number, _keys_indexed(row), {}))
         return True
 
     def sealed_mark(self) -> int:
@@ -171,9 +158,11 @@ class Context:
                 select(context_records).where(context_records.c.session_key == record.session_key).with_for_update(),
             ).one_or_none()
         if old is None:
-            made = self._connection.execute(insert(context_records).values(**_row(record))).inserted_primary_key
-            self._index(int(made[0]) if made else self._number(record.record_id), record.terms, fresh=True)
-            self._count(_weights(record))
+            made = self._connection.execute(insert(context_records).values(indexed=1, **_row(record)))
+            key = made.inserted_primary_key
+            number = int(key[0]) if key else self._number(record.record_id)
+            self._index(number, record.terms, fresh=True)
+            self._count(_weights(record), index=(number, {}, _keys(record)))
             return record.record_id
         if old.state != "active" or old.transcript_size >= record.transcript_size:
             return ""
@@ -181,10 +170,11 @@ class Context:
         for kept in ("record_id", "created_us", "pinned", "superseded_by"):
             values.pop(kept)
         # Also where the machine's clock was set back meanwhile: whoever was told the older one is told the newer.
-        values["updated_us"] = max(record.updated_us, old.updated_us + 1)
-        self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
+        record = replace(record, updated_us=max(record.updated_us, old.updated_us + 1))
+        values["updated_us"] = record.updated_us
+        self._write(old, values)
         self._index(old.number, record.terms)
-        self._count(_weights(record), _weights(old))
+        self._count(_weights(record), _weights(old), index=(old.number, _keys_indexed(old), _keys(record)))
         return str(old.record_id)
 
     def get(self, record_id: str, *, to_change: bool = False) -> ContextRecord | None:
@@ -200,8 +190,7 @@ class Context:
         row = self._held(context_records.c.record_id == record_id)
         if row is None:
             return False
-        self._unindex(row.number)
-        if not self._on_server:
+        if self._unindex(row.number) and not self._on_server:
             # A deletion alone leaves the terms in older segments of the index until they are merged.
             self._connection.execute(text("INSERT INTO context_terms(context_terms) VALUES ('optimize')"))
         emptied: dict[str, object] = dict.fromkeys(
@@ -218,10 +207,8 @@ class Context:
             "digest_tokens": 0,
             "pinned": 0,
         }
-        self._connection.execute(
-            update(context_records).where(context_records.c.number == row.number).values(**emptied)
-        )
-        self._count(Counter(), _weights(row))
+        self._write(row, emptied)
+        self._count(Counter(), _weights(row), index=(row.number, _keys_indexed(row), {}))
         return True
 
     def forgotten(self, since_us: int) -> list[tuple[str, int]]:
@@ -255,9 +242,10 @@ class Context:
         if old is None:
             return
         values = {name: value for name, value in _row(record).items() if name in _STRUCK}
-        self._connection.execute(update(context_records).where(context_records.c.number == old.number).values(**values))
+        self._write(old, values)
         self._index(old.number, record.terms)
-        self._count(_weights(record), _weights(old))
+        after = _keys(record) if old.indexed else {}
+        self._count(_weights(record), _weights(old), index=(old.number, _keys_indexed(old), after))
 
     def search(
         self,
@@ -267,55 +255,16 @@ class Context:
         *,
         most: int = CANDIDATES,
     ) -> tuple[list[Record], Statistics]:
-        """Candidates for a question, and what ranking needs to know of the whole store for its terms.
-
-        The best by full text over its rarest terms, and the newest of what is wanted.  Two
-        statements on a server.
-        """
-        known = self.frequencies([*tokens, _RECORDS, _PERSON, _REST])
-        statistics = Statistics(
-            records=max(0, known.pop(_RECORDS, 0)),
-            person_terms=max(0, known.pop(_PERSON, 0)),
-            rest_terms=max(0, known.pop(_REST, 0)),
-            frequencies=known,
-            common=common,
-        )
-        scope = self._scope(wanted)
-        rarest = _rarest(tokens, known)
-        newest = (
-            select(context_records.c.number).where(scope).order_by(context_records.c.updated_us.desc()).limit(NEWEST)
-        )
-        total = max(1, statistics.records)
-        if self._on_server:
-            return self._candidates_on_server(rarest, known, total, scope, most, newest), statistics
-        numbers = dict.fromkeys(self._matching(rarest, known, total, scope, most))
-        numbers.update(dict.fromkeys(int(row[0]) for row in self._connection.execute(newest)))
-        return self._listed(numbers), statistics
+        """`Finding.search`."""
+        return self._finding.search(tokens, common, wanted, most=most)
 
     def newest(self, wanted: Wanted = EVERYTHING, *, limit: int = NEWEST) -> list[Record]:
-        """The newest records of what is wanted."""
-        found = self._connection.execute(
-            select(*(context_records.c[name] for name in _LISTED))
-            .where(self._scope(wanted))
-            .order_by(context_records.c.updated_us.desc(), context_records.c.number.desc())
-            .limit(limit),
-        )
-        return [_listed_record(row) for row in found.mappings()]
+        """`Finding.newest`."""
+        return self._finding.newest(wanted, limit=limit)
 
     def frequencies(self, tokens: Iterable[str]) -> dict[str, int]:
-        """In how many records each of these terms stands."""
-        wanted = sorted(set(tokens))
-        known: dict[str, int] = {}
-        batch = _BATCH_ON_SERVER if self._on_server else _BATCH
-        for start in range(0, len(wanted), batch):
-            part = wanted[start : start + batch]
-            found = self._connection.execute(
-                select(context_frequencies.c.term, context_frequencies.c.documents).where(
-                    context_frequencies.c.term.in_(part)
-                ),
-            )
-            known.update({row.term: int(row.documents) for row in found})
-        return known
+        """`Finding.frequencies`."""
+        return self._finding.frequencies(tokens)
 
     def counts(self) -> dict[str, int]:
         """How many records there are of each kind."""
@@ -326,121 +275,10 @@ class Context:
         )
         return {kind: int(number) for kind, number in found}
 
-    def _held(self, which: ColumnElement[bool]) -> Row[Any, Any, Any, Any] | None:
-        """What a record that stands counts in the index, held for changing it."""
-        rows = context_records.c
-        return self._connection.execute(
-            select(rows.number, rows.terms, rows.person_length, rows.rest_length)
-            .where(which, rows.state == "active")
-            .with_for_update()
-        ).one_or_none()
-
-    def _scope(self, wanted: Wanted) -> ColumnElement[bool]:
-        rows = context_records.c
-        held = [rows.state == "active", rows.superseded_by == ""]
-        places = [
-            column == value for column, value in ((rows.project, wanted.project), (rows.client, wanted.client)) if value
-        ]
-        if places:
-            held.append(or_(*places))
-        exact = (
-            (rows.kind, wanted.kind),
-            (rows.branch, wanted.branch),
-            (rows.owner_id, wanted.owner_id),
-            (rows.project_name, wanted.project_name),
-        )
-        held.extend(column == value for column, value in exact if value)
-        if wanted.machine:
-            held.append(or_(rows.machine_id == wanted.machine, rows.machine_name == wanted.machine))
-        if wanted.person:
-            held.append(or_(rows.owner_id == wanted.person, rows.owner_name == wanted.person))
-        if wanted.since_us:
-            held.append(rows.updated_us >= wanted.since_us)
-        if wanted.until_us:
-            held.append(rows.updated_us <= wanted.until_us)
-        if wanted.tag:
-            held.append(rows.tags.contains(json.dumps(wanted.tag, ensure_ascii=False), autoescape=True))
-        if wanted.file:
-            name = json.dumps(wanted.file, ensure_ascii=False)[1:]  # up to the end of an entry
-            held.append(or_(*(rows.files.contains(before + name, autoescape=True) for before in ('"', "/"))))
-        return and_(*held)
-
-    def _matching(
-        self, rarest: Sequence[str], known: Mapping[str, int], total: int, scope: ColumnElement[bool], most: int
-    ) -> list[int]:
-        """The records of the scope that hold most of these terms, weighed by how rare each is.
-
-        One look-up a term: the index gives the rows of a term at once, while its own ranking would
-        read every row's text again.
-        """
-        weights: dict[int, float] = {}
-        for token in rarest:
-            if len(weights) >= most and known[token] > total * _COMMON_SHARE:
-                # So common a term cannot lift a record above those that hold the rarer ones.
-                break
-            # Terms are letters and digits alone (domain.text.index_token); quoted, none is an operator.
-            found = self._connection.execute(_ROWS_OF_TERM, {"term": f'"{token}"'}).scalars().all()
-            worth = math.log(1 + total / (1 + len(found)))
-            for number in found:
-                weights[int(number)] = weights.get(int(number), 0.0) + worth
-        ordered = [number for number, _ in sorted(weights.items(), key=lambda entry: (-entry[1], -entry[0]))]
-        matching: list[int] = []
-        for start in range(0, len(ordered), _BATCH):
-            part = ordered[start : start + _BATCH]
-            inside = set(
-                self._connection.execute(
-                    select(context_records.c.number).where(context_records.c.number.in_(part), scope)
-                ).scalars()
-            )
-            matching.extend(number for number in part if number in inside)
-            if len(matching) >= most:
-                break
-        return matching[:most]
-
-    def _candidates_on_server(
-        self,
-        rarest: Sequence[str],
-        known: Mapping[str, int],
-        total: int,
-        scope: ColumnElement[bool],
-        most: int,
-        newest: Select[tuple[int]],
-    ) -> list[Record]:
-        """The same in one question, because each is a round trip: the server's own relevance chooses the candidates."""
-        wanted = [newest.subquery().select()]
-        if rarest:
-            asked: list[str] = []
-            reached = 0
-            for token in rarest:
-                if reached >= _PLENTY * most and known[token] > total * _COMMON_SHARE:
-                    break
-                asked.append(token)
-                reached += known[token]
-            # Terms are letters and digits alone (domain.text.index_token): none is an operator.
-            relevance = text("MATCH (context_terms.terms) AGAINST (:words IN BOOLEAN MODE)").bindparams(
-                words=" ".join(asked)
-            )
-            terms = table("context_terms", column("number"), column("terms"))
-            matching = (
-                select(context_records.c.number)
-                .select_from(terms.join(context_records, context_records.c.number == terms.c.number))
-                .where(relevance, scope)
-                .order_by(desc(relevance), context_records.c.number.desc())
-                .limit(most)
-            )
-            wanted.append(matching.subquery().select())
-        numbers = union(*wanted).subquery()
-        found = self._connection.execute(select(*_HIT).join(numbers, numbers.c.number == context_records.c.number))
-        return [_listed_record(row) for row in found.mappings()]
-
-    def _listed(self, numbers: Iterable[int]) -> list[Record]:
-        wanted = list(numbers)
-        if not wanted:
-            return []
-        found = self._connection.execute(
-            select(*_HIT).where(context_records.c.number.in_(wanted)),
-        )
-        return [_listed_record(row) for row in found.mappings()]
+    def _held(self, which: ColumnElement[bool]) -> Row[Any] | None:
+        """What a record that stands is indexed by, held for changing it."""
+        held = select(*_INDEXED).where(which, context_records.c.state == "active").with_for_update()
+        return self._connection.execute(held).one_or_none()
 
     def _number(self, record_id: str) -> int:
         found = self._connection.execute(
@@ -449,10 +287,17 @@ class Context:
         return int(found.scalar_one())
 
     def _index(self, number: int, terms: str, *, fresh: bool = False) -> None:
+        """Writes the index of release 0.1.0, for machines that still run it."""
         if not fresh:
             self._unindex(number)
+        if self._on_server:
+            self._connection.execute(_INDEX_ON_SERVER, {"number": number, "words": " ".join(_tokens(terms))})
+
+    def _write(self, old: Row[Any], values: Mapping[str, object]) -> None:
+        """Changes a record; that its mark turns says that the index is changed with it."""
+        turned = {0: 0, 1: 2}.get(old.indexed, 1)
         self._connection.execute(
-            _INDEX_ON_SERVER if self._on_server else _INDEX, {"number": number, "words": " ".join(_tokens(terms))}
+            update(context_records).where(context_records.c.number == old.number).values(indexed=turned, **values)
         )
 
     def tidy_index(self) -> None:
@@ -475,7 +320,9 @@ class Context:
             )
 
     def clear_index(self) -> None:
-        """Empties the full-text index."""
+        """Empties the index."""
+        self._postings.clear()
+        self._connection.execute(delete(context_stale))
         self._connection.execute(text("DELETE FROM context_terms"))
 
     def index_again(self, after: int, most: int) -> int:
@@ -484,30 +331,80 @@ class Context:
         Returns the number to go on from; 0 at the end.
         """
         rows = self._connection.execute(
-            select(context_records.c.number, context_records.c.terms)
+            select(*_INDEXED)
             .where(context_records.c.number > after, context_records.c.state == "active")
             .order_by(context_records.c.number)
             .limit(most)
         ).all()
-        if rows:
+        if rows and self._on_server:
             self._connection.execute(
-                _INDEX_ON_SERVER if self._on_server else _INDEX,
-                [{"number": row.number, "words": " ".join(_tokens(row.terms))} for row in rows],
+                _INDEX_ON_SERVER, [{"number": row.number, "words": " ".join(_tokens(row.terms))} for row in rows]
             )
+        self._index_these(rows)
         return int(rows[-1].number) if len(rows) == most else 0
 
-    def _unindex(self, number: int) -> None:
+    def is_index_behind(self) -> bool:
+        """Whether release 0.1.0 wrote or changed a record since `index_missing` came to its end."""
+        written = exists().where(context_records.c.indexed == 0, context_records.c.state == "active")
+        changed = exists().select_from(context_stale)
+        return bool(self._connection.execute(select(or_(written, changed))).scalar_one())
+
+    def index_missing(self, most: int) -> int:
+        """Indexes up to so many records that release 0.1.0 wrote or changed.  Returns how many; 0 where none is left."""
+        stale = self._connection.execute(
+            select(context_stale).order_by(context_stale.c.id).limit(most).with_for_update()
+        ).all()
+        changed = sorted({row.number for row in stale})
+        rows = self._connection.execute(
+            select(*_INDEXED)
+            .where(context_records.c.number.in_(changed), context_records.c.state == "active")
+            .order_by(context_records.c.number)
+            .with_for_update()
+        ).all() if changed else self._connection.execute(
+            select(*_INDEXED)
+            .where(context_records.c.indexed == 0, context_records.c.state == "active")
+            .limit(most)
+            .with_for_update()
+        ).all()  # fmt: skip
+        if stale:
+            self._take_turn()
+            self._postings.change([(row.number, _keys(row), {}) for row in stale])
+            self._connection.execute(delete(context_stale).where(context_stale.c.id.in_([row.id for row in stale])))
+        self._index_these(rows)
+        return len(stale) or len(rows)
+
+    def _index_these(self, rows: Sequence[Row[Any]]) -> None:
+        if not rows:
+            return
+        self._take_turn()
+        self._postings.change([(row.number, {}, _keys(row)) for row in rows])
+        fresh = [row.number for row in rows if not row.indexed]
+        for start in range(0, len(fresh), _BATCH):
+            part = context_records.c.number.in_(fresh[start : start + _BATCH])
+            self._connection.execute(update(context_records).where(part).values(indexed=1))
+
+    def _unindex(self, number: int) -> bool:
+        """Takes a record out of the index of release 0.1.0.  Whether it was there."""
         key = "number" if self._on_server else "rowid"
-        self._connection.execute(
+        gone = self._connection.execute(
             text(f"DELETE FROM context_terms WHERE {key} = :number"),  # noqa: S608 - one of two names of ours
             {"number": number},
         )
+        return gone.rowcount > 0
 
-    def _count(self, now: Counter[str], before: Counter[str] | None = None) -> None:
-        """Counts what a record holds, less what it held before.  Last in a transaction: these rows are everybody's.
+    def _take_turn(self) -> None:
+        """Holds the first of the rows that are everybody's: from here to its end, one transaction writes the index."""
+        if self._on_server:
+            maria = mysql_insert(context_frequencies).values(term=PERSON, documents=0)
+            self._connection.execute(maria.on_duplicate_key_update(documents=context_frequencies.c.documents))
+
+    def _count(self, now: Counter[str], before: Counter[str] | None = None, *, index: Change) -> None:
+        """Counts and indexes what a record holds, less what it held before.  Last in a transaction: these rows are everybody's.
 
         In one order, so that two writers wait for each other and do not lock each other out.
         """
+        self._take_turn()
+        self._postings.change([index])
         changes = Counter(now)
         changes.subtract(before or {})
         rows = [{"term": term, "documents": number} for term, number in sorted(changes.items()) if number]
@@ -533,13 +430,6 @@ class Context:
             )
 
 
-def _rarest(tokens: Sequence[str], known: Mapping[str, int], most: int = QUESTION_TERMS) -> list[str]:
-    """The rarest of a question's terms that any record holds, rarest first."""
-    held = [token for token in dict.fromkeys(tokens) if known.get(token, 0) > 0]
-    held.sort(key=lambda token: known[token])
-    return held[:most]
-
-
 class _Counted(Protocol):
     """A record or its row."""
 
@@ -554,12 +444,31 @@ class _Counted(Protocol):
 def _weights(record: _Counted | Row[Any]) -> Counter[str]:
     """What a record adds to the frequencies."""
     weights: Counter[str] = Counter(dict.fromkeys(_tokens(record.terms), 1))
-    weights.update({_RECORDS: 1, _PERSON: record.person_length, _REST: record.rest_length})
+    weights.update({RECORDS: 1, PERSON: record.person_length, REST: record.rest_length})
     return weights
 
 
 def _tokens(terms: str) -> list[str]:
     return [entry.partition(":")[0] for entry in terms.split()]
+
+
+def _keys_indexed(row: Row[Any]) -> dict[int, int]:
+    """What the index has of a record; nothing where it was written by a program that knows no index."""
+    return _keys(row) if row.indexed else {}
+
+
+def _keys(record: ContextRecord | Row[Any]) -> dict[int, int]:
+    """The keys of a record's terms and facets, with their tiers."""
+    keys: dict[int, int] = {}
+    for entry in record.terms.split():
+        token, _, counts = entry.partition(":")
+        person, _, rest = counts.partition(",")
+        keys[key_of(token)] = tier_of(int(person), int(rest))
+    tags, files = (json.loads(said or "[]") if isinstance(said, str) else said for said in (record.tags, record.files))
+    fields = {name: getattr(record, name) for name in FIELDS}
+    for facet in facets(fields, record.updated_us, tags, files):
+        keys[key_of(facet)] = LONG_FORM
+    return keys
 
 
 def _row(record: ContextRecord) -> dict[str, object]:
@@ -585,10 +494,3 @@ def _record(row: Mapping[Any, Any]) -> ContextRecord:
     values["session_key"] = values["session_key"] or ""
     values["pinned"] = bool(values["pinned"])
     return ContextRecord(**values)
-
-
-def _listed_record(row: RowMapping) -> Record:
-    values: dict[str, Any] = {str(name): value for name, value in row.items()}
-    values["files"] = tuple(json.loads(values["files"] or "[]"))
-    values["pinned"] = bool(values["pinned"])
-    return Record(**values)

@@ -27,7 +27,10 @@ PAGE = 256
 _BATCH_BYTES = 2_000_000
 APPEND_ONLY = frozenset({"audit_chains", "audit_entries"})
 """What is never changed: a row that differs in the target is somebody else's."""
-_APART = frozenset({"compatibility", "transfer"})
+_APART = frozenset({"compatibility", "transfer", "context_postings", "context_stale"})
+"""Tables that are not copied: what says that a database is on its way, and the index, which is made again."""
+_MARKS = frozenset({"indexed"})
+"""Columns that are not copied: whether the index has a record."""
 # Whose vault it is comes first, then what is needed to check the rest: keys of machines, chains before their entries.
 _FIRST = ("vault", "key_slots", "machines", "persons", "agents", "client_keys", "audit_chains", "audit_entries")
 
@@ -56,7 +59,7 @@ def shapes() -> list[Shape]:
     """Every table that is copied, in the order of copying."""
     names = [name for name in metadata.tables if name not in _APART]
     names.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
-    return [shape_of(name, tuple(sorted(c.name for c in metadata.tables[name].columns))) for name in names]
+    return [shape_of(name, tuple(sorted({c.name for c in metadata.tables[name].columns} - _MARKS))) for name in names]
 
 
 def shapes_in(connection: Connection) -> list[Shape]:

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 2
 """What this program writes; compared with min_reader and min_writer of the database."""
-REVISION = "0005"
+REVISION = "0006"
 """The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
@@ -490,9 +490,13 @@ context_records = Table(
     _long("terms"),
     _long("body_person"),
     _long("body_rest"),
+    _count(
+        "indexed"
+    ),  # 0 until context_postings has it; turns with each change that is indexed, so that another one shows
     Index("ix_context_project", "project", "updated_us"),
     Index("ix_context_client", "client", "updated_us"),
     Index("ix_context_state", "state", "updated_us"),
+    Index("ix_context_indexed", "indexed", "state"),
     **_EXACT,
 )
 
@@ -504,6 +508,43 @@ context_frequencies = Table(
     **_EXACT,
 )
 
+# Which records hold a term or a facet (domain.postings): rows of a term lie one behind the other.
+context_postings = Table(
+    "context_postings",
+    metadata,
+    Column("term", BigInteger, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("postings", LargeBinary(4096).with_variant(mysql.VARBINARY(4096), "mysql", "mariadb"), nullable=False),
+    PrimaryKeyConstraint("term", "block"),
+    sqlite_with_rowid=False,
+    **_EXACT,
+)
+
+# What a record was indexed by before a program that knows no postings changed it; a trigger of migration 0006 writes it,
+# and the next drain of a program that does takes it out of the index (storage.context).
+context_stale = Table(
+    "context_stale",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("number", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("project", String(80), nullable=False),
+    Column("project_name", _free(200), nullable=False),
+    Column("client", String(200), nullable=False),
+    Column("branch", _free(200), nullable=False),
+    Column("machine_id", String(40), nullable=False),
+    Column("machine_name", String(200), nullable=False),
+    Column("owner_id", String(40), nullable=False),
+    Column("owner_name", String(200), nullable=False),
+    _us("updated_us"),
+    Column("tags", LongText, nullable=False),
+    Column("files", LongText, nullable=False),
+    Column("terms", LongText, nullable=False),
+    **_EXACT,
+)
+
+# What release 0.1.0 searches.  On a server it is written for machines that still run it, and not read; a file that one
+# machine alone has is not searched by another release, and its index stands empty.
 # The terms are already analysed (domain.text), so the index only splits at spaces.
 CONTEXT_TERMS_SQLITE = (
     "CREATE VIRTUAL TABLE IF NOT EXISTS context_terms USING fts5"

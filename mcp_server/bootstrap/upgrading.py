@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domain.errors import ClaudeToolsError, Conflict, Denied
 from domain.plain import Plain
@@ -16,13 +17,19 @@ from mcp_server.bootstrap.reaching import reach
 from mcp_server.bootstrap.wanted import Report, Step
 from mcp_server.config import Settings
 from storage.address import Address
+from storage.context import Context
 from storage.engine import open_engine
 from storage.keys import read_compatibility
 from storage.migrations import head_revision, known, upgrade
+from storage.rows import PATIENCE_S
 from storage.schema import SCHEMA_VERSION
 from storage.transaction import begin
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 OWNER = "claudetools upgrade --owner ACCOUNT"
+_INDEXED = 200
 _CHANGES_TABLES = ("ALTER", "CREATE")
 
 
@@ -59,9 +66,12 @@ def upgrade_database(
                 _back_up(settings, backup_to)
                 report(Step(f"backup {backup_to}", changed=True))
         upgrade(engine)
+        indexed = _index(engine)
     finally:
         engine.dispose()
     report(Step(f"database {address.place} from revision {before} to {head_revision()}", changed=True))
+    if indexed:
+        report(Step(f"index of {indexed} context records", changed=True))
     if owner and settings.hooks_account:
         named = accounts.Accounts(address_of(settings).user, settings.hooks_account)
         try:
@@ -72,6 +82,18 @@ def upgrade_database(
             report(Step(f"rights of {named.application} could not be given", changed=False, note=note))
     write_hooks_settings(settings)
     return True
+
+
+def _index(engine: Engine) -> int:
+    """Indexes the memory's records; cut off, the next drain goes on with it.  Returns how many."""
+    done = 0
+    while True:
+        with begin(engine, write=True, wait_s=PATIENCE_S) as transaction:
+            indexed = Context(transaction.connection).index_missing(_INDEXED)
+            transaction.commit()
+        done += indexed
+        if not indexed:
+            return done
 
 
 def _must_be_ours(settings: Settings, address: Address, before: str) -> None:

@@ -49,6 +49,9 @@ MOST_FOLLOWED = 4
 """Sessions of which this process remembers how far it has read them; a few megabytes each."""
 LOCK_FILE = ".lock"
 LOOK_EVERY_S = 0.02
+INDEXED = 100
+INDEX_S = 2.0
+"""How many records are indexed in one transaction, and how long a drain goes on with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Capture:
             self._hear_of_forgotten()
             self._asked = True
         self.strike_again()
+        self._index_missing()
         self._tidy()
         told = DrainOutcome(
             captured=done["captured"],
@@ -221,6 +225,16 @@ class Capture:
             with self._work.reading(None) as unit:
                 unit.context.tidy_index()
             spool.mark_tidy(self._home)
+
+    def _index_missing(self) -> None:
+        """Indexes what machines with release 0.1.0 wrote or changed, some seconds at a time."""
+        until = time.monotonic() + INDEX_S
+        with self._work.reading(None) as unit:
+            is_behind = unit.context.is_index_behind()
+        while is_behind and time.monotonic() < until:
+            is_behind = bool(
+                self._work.recorded(self._machine, lambda recording: recording.context.index_missing(INDEXED))
+            )
 
     def strike_again(self, within: float = STRIKE_AGAIN_S) -> int:
         """`Rescan.strike_again`: values that came into the vault after a record was written.  Raises Unavailable."""

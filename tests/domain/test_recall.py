@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from domain import recall, text
 from domain.digest import PROVENANCE
-from domain.recall import DAY_US, Place, Record, Statistics, frequency, newest, pack, rank, term_counts, titles
+from domain.recall import (
+    DAY_US,
+    Place,
+    Record,
+    Statistics,
+    frequencies,
+    frequency,
+    newest,
+    pack,
+    rank,
+    term_counts,
+    titles,
+)
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
 WITHOUT_HURRY = settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -139,6 +151,11 @@ def test_counts_come_out_of_the_stored_form_as_they_went_in(person: list[str], r
         expected = (person.count(token), rest.count(token))
         assert frequency(terms, token) == (expected if any(expected) else None)
     assert frequency(terms, "xlong") == (0, 0)
+    for many in (0, 60):  # whichever way it is looked for
+        asked = ["xa", "xab", "xb", "xc", "y1", "xlong", "xlo", *(f"xnone{number}" for number in range(many))]
+        assert frequencies(terms, asked) == {
+            token: frequency(terms, token) for token in asked if frequency(terms, token) is not None
+        }
     assert frequency(terms, "xlo") is None
 
 

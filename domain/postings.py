@@ -1,0 +1,261 @@
+"""Postings: which records hold a term, and how much it says of them, in blocks of bits; and the best of a question.
+
+The postings of a term are cut into blocks of BLOCK record numbers.  A block is kept in one of two forms, after Roaring
+bitmaps (Chambi, Lemire, Kaser, Godin, "Better bitmap performance with Roaring bitmaps", 2016): a sorted list of 16-bit
+entries where few records hold the term, two planes of bits where many do.  An entry is the number's place in its block
+and the term's tier there.
+
+A question is answered by bit-sliced index arithmetic (Rinfret, O'Neil, O'Neil, "Bit-sliced index arithmetic", SIGMOD
+2001): a block's records are weighed all at once, by a ripple-carry addition over integers of BLOCK bits, and the best are
+read off from the highest slice down.  So every record that holds any of the terms is weighed, however common they are,
+and the work grows by a few words a record.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+BLOCK = 1 << 14
+"""Numbers in a block."""
+GONE, LONG_FORM, DIGEST, PERSON = range(4)
+"""How much a term says of a record: nothing, it stands in the long form alone, in the digest, in what the person wrote."""
+MOST_SPARSE = 128
+"""Entries of a list.  One more, and the block is kept as planes: up to sixteen times as long, and added up in microseconds."""
+_TIER_BITS = 2
+_PLANE = BLOCK // 8
+_BITS = tuple(1 << bit for bit in range(8))
+_FINEST = 48
+"""The weight of the rarest term of a question in the digest."""
+_LOW, _HIGH = 0.3, 1.0
+"""What a term adds for each bit of its tier, as shares of its inverse document frequency.  So it counts .3 in the long
+form, 1 in the digest, 1.3 in the person's words: BM25's saturated frequencies, about."""
+
+Tiers = Mapping[int, int]
+"""The tier of each term's key in one record."""
+Blocks = Mapping[int, bytes]
+"""The blocks of one term, by their numbers."""
+
+
+@lru_cache(maxsize=65_536)
+def key_of(token: str) -> int:
+    """The key of an index token or a facet: 64 bits of its BLAKE2b, signed.  The index holds no words."""
+    digest = blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def tier_of(person: int, rest: int) -> int:
+    """The tier of a term by its counts in the person's field and in the digest (`domain.recall.term_counts`)."""
+    if person:
+        return PERSON
+    return DIGEST if rest else LONG_FORM
+
+
+def changed(block: bytes, entries: Iterable[tuple[int, int]]) -> bytes:
+    """A block in which places (0 to BLOCK - 1) have these tiers; GONE takes one out.  b"" where nothing is left."""
+    if len(block) > MOST_SPARSE * 2:
+        return _changed_planes(block, entries)
+    listed = _listed(block)
+    for place, tier in entries:
+        at = bisect_left(listed, place << _TIER_BITS)
+        if at < len(listed) and listed[at] >> _TIER_BITS == place:
+            del listed[at]
+        if tier:
+            listed.insert(at, place << _TIER_BITS | tier)
+    if len(listed) > MOST_SPARSE:
+        return _as_planes(listed)
+    return _written(listed)
+
+
+def made(entries: Iterable[int]) -> bytes:
+    """A block of entries (`place << 2 | tier`) in ascending order, each place once."""
+    listed = array("H", entries)
+    return _as_planes(listed) if len(listed) > MOST_SPARSE else _written(listed)
+
+
+def holds(block: bytes) -> list[tuple[int, int]]:
+    """All (place, tier) of a block, in order."""
+    if len(block) <= MOST_SPARSE * 2:
+        return [(entry >> _TIER_BITS, entry & PERSON) for entry in _listed(block)]
+    return list(places(*_planes(block)))
+
+
+def places(low: int, high: int) -> Iterator[tuple[int, int]]:
+    """All (place, tier) of two planes, in order."""
+    for place in _places(low | high):
+        yield place, (low >> place & 1) | (high >> place & 1) << 1
+
+
+def anywhere(block: bytes) -> int:
+    """The places of a block whatever their tiers, as bits."""
+    low, high = _planes(block)
+    return low | high
+
+
+class Scope:
+    """The numbers among which is looked, as bits by block."""
+
+    __slots__ = ("bits",)
+
+    def __init__(self, alternatives: Sequence[Sequence[Blocks]]) -> None:
+        """Of each group, a number must be in one."""
+        whole: dict[int, int] | None = None
+        for group in alternatives:
+            united: dict[int, int] = {}
+            for blocks in group:
+                for number, block in blocks.items():
+                    united[number] = united.get(number, 0) | anywhere(block)
+            if whole is None:
+                whole = united
+            else:
+                whole = {number: bits & united[number] for number, bits in whole.items() if number in united}
+        self.bits = whole or {}
+
+    def newest(self, most: int) -> list[int]:
+        """The highest numbers, highest first."""
+        found: list[int] = []
+        for number in sorted(self.bits, reverse=True):
+            found.extend(number * BLOCK + place for place in _newest_of(self.bits[number], most - len(found)))
+            if len(found) >= most:
+                break
+        return found
+
+
+def best(question: Sequence[tuple[float, Blocks]], most: int, scope: Scope | None = None) -> list[int]:
+    """The numbers that answer a question best, best first, at most `most`; of two alike the higher.
+
+    `question` is each term's inverse document frequency and its blocks.
+    """
+    dearest = max((worth for worth, _ in question), default=0.0)
+    if dearest <= 0:
+        return []
+    asked = [
+        (max(1, round(_FINEST * worth * _LOW / dearest)), max(1, round(_FINEST * worth * _HIGH / dearest)), blocks)
+        for worth, blocks in question
+    ]
+    numbers = {number for _, blocks in question for number in blocks}
+    found: list[tuple[int, int]] = []
+    bar = 0
+    for number in sorted(numbers, reverse=True):
+        within = -1 if scope is None else scope.bits.get(number, 0)
+        here = [(low, high, blocks[number]) for low, high, blocks in asked if number in blocks]
+        if not within or sum(low + high for low, high, _ in here) <= bar:
+            continue
+        slices: list[int] = []
+        for low, high, block in here:
+            lows, highs = _planes(block)
+            _add(slices, lows & within, low)
+            _add(slices, highs & within, high)
+        found.extend((score, number * BLOCK + place) for score, place in _highest(slices, most, bar))
+        if len(found) > most:
+            found.sort(reverse=True)
+            del found[most:]
+        if len(found) == most:
+            bar = min(score for score, _ in found)
+    found.sort(reverse=True)
+    return [number for _, number in found]
+
+
+def _add(slices: list[int], bits: int, weight: int) -> None:
+    """Adds `weight` to the number at each of these bits; the numbers are written in slices, lowest first."""
+    at = 0
+    while weight and bits:
+        if weight & 1:
+            carry, to = bits, at
+            while carry:
+                if to >= len(slices):
+                    slices.extend([0] * (to + 1 - len(slices)))
+                slices[to], carry = slices[to] ^ carry, slices[to] & carry
+                to += 1
+        weight >>= 1
+        at += 1
+
+
+def _highest(slices: Sequence[int], most: int, bar: int) -> Iterator[tuple[int, int]]:
+    """The `most` highest numbers above `bar` with their places; of those alike the higher places."""
+    if bar >> len(slices):
+        return
+    above, level = 0, -1
+    for at in range(len(slices) - 1, -1, -1):
+        if bar >> at & 1:
+            level &= slices[at]
+        else:
+            above |= level & slices[at]
+            level &= ~slices[at]
+    sure, tied = 0, above
+    for at in range(len(slices) - 1, -1, -1):
+        better = sure | (tied & slices[at])
+        if better.bit_count() > most:
+            tied &= slices[at]
+        else:
+            sure, tied = better, tied & ~slices[at]
+    rest = most - sure.bit_count()
+    for place in (*_places(sure), *_newest_of(tied, rest)):
+        yield sum((one >> place & 1) << at for at, one in enumerate(slices)), place
+
+
+def _places(bits: int) -> Iterator[int]:
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+def _newest_of(bits: int, most: int) -> Iterator[int]:
+    while bits and most > 0:
+        place = bits.bit_length() - 1
+        yield place
+        bits ^= 1 << place
+        most -= 1
+
+
+def _planes(block: bytes) -> tuple[int, int]:
+    """The low and the high bits of all tiers."""
+    if len(block) > MOST_SPARSE * 2:
+        return int.from_bytes(block[:_PLANE], "little"), int.from_bytes(block[_PLANE:], "little")
+    tiers = (bytearray(), bytearray(_PLANE), bytearray(_PLANE), bytearray(_PLANE))
+    for entry in _listed(block):
+        tiers[entry & PERSON][entry >> 5] |= _BITS[entry >> _TIER_BITS & 7]
+    first, second, third = (int.from_bytes(tier, "little") for tier in tiers[1:])
+    return first | third, second | third
+
+
+def _listed(block: bytes) -> array[int]:
+    listed = array("H", block)
+    if sys.byteorder == "big":
+        listed.byteswap()
+    return listed
+
+
+def _written(listed: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        listed = listed[:]
+        listed.byteswap()
+    return listed.tobytes()
+
+
+def _as_planes(listed: Iterable[int]) -> bytes:
+    planes = bytearray(2 * _PLANE)
+    for entry in listed:
+        _put(planes, entry >> _TIER_BITS, entry & PERSON)
+    return bytes(planes)
+
+
+def _changed_planes(block: bytes, entries: Iterable[tuple[int, int]]) -> bytes:
+    planes = bytearray(block)
+    for place, tier in entries:
+        _put(planes, place, tier)
+    return bytes(planes) if any(planes) else b""
+
+
+def _put(planes: bytearray, place: int, tier: int) -> None:
+    at, bit = place >> 3, _BITS[place & 7]
+    for plane in range(_TIER_BITS):
+        if tier >> plane & 1:
+            planes[at + plane * _PLANE] |= bit
+        else:
+            planes[at + plane * _PLANE] &= ~bit & 0xFF
