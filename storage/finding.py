@@ -37,8 +37,9 @@ RECORDS, PERSON, REST = TOTALS = "#records", "#person", "#rest"
 """The terms under which the totals stand: no term can have such a name."""
 _BATCH, _BATCH_ON_SERVER = 400, 4000
 _FEW_TERMS = 2 * QUESTION_TERMS
-_MOST_FILTERED = 2_000
-"""Of how many records that a filter leaves the newest are looked for; more are taken by their numbers."""
+_MOST_FILTERED = 300
+"""Among so many records that filters leave, the newest are told by their times; of more, those with the highest numbers are
+looked at.  A number is given when a session is first kept, so an old session that was gone on with may be left out there."""
 _ROUNDS = 8
 """How often more candidates are taken where some turn out not to be wanted."""
 
