@@ -46,6 +46,8 @@ class Desk:
             self.store = SQLiteStore(self.home / "claudetools.db")
             self.store.sql("PRAGMA journal_mode=WAL")
             self.store.sql(f"CREATE TABLE context_records (number INTEGER PRIMARY KEY, {', '.join(COLUMNS)})")
+            for place in ("project", "client"):  # which the hooks' reader names
+                self.store.sql(f"CREATE INDEX ix_context_{place} ON context_records ({place}, updated_us)")
         self.configure()
 
     def configure(self, **more: object) -> None:
