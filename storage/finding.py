@@ -257,6 +257,10 @@ def _rarest(tokens: Sequence[str], known: Mapping[str, int], most: int = QUESTIO
 def _is_ordered(wanted: Wanted) -> bool:
     """Whether an index has the records that are wanted in the order of their times, but for few that are not."""
     places_and_times = {"project", "client", "since_us", "until_us"}
+    if wanted.project or wanted.client:
+        places_and_times.add(
+            "owner_id"
+        )  # a person's own of a project: few others lie between, and a round trip is spared
     return not any(getattr(wanted, name) for name in wanted.__dataclass_fields__ if name not in places_and_times)
 
 
