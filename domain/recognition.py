@@ -157,9 +157,10 @@ def by_engine(text: str) -> Iterator[Found]:
             if len(secret) >= _SHORTEST:
                 secrets[secret] = min(secrets.get(secret, rule), rule)
     search = ahocorasick_rs.AhoCorasick(list(secrets)) if secrets else None
+    shown = text.encode("utf-8", "replace").decode()  # bytes that are no text are one character each, and stay so
     names = list(secrets.items())
     ends = [0] * len(names)
-    for number, start, end in search.find_matches_as_indexes(text, overlapping=True) if search else ():
+    for number, start, end in search.find_matches_as_indexes(shown, overlapping=True) if search else ():
         if start < ends[number]:
             continue  # a secret of like parts overlaps itself
         ends[number] = end

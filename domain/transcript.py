@@ -31,7 +31,7 @@ _WHITE = b" \t\r\n\0"  # a file that was not closed in time may begin a row with
 OWN_TOOLS = ("mcp__plugin_claudetools_claudetools__", "mcp__claudetools__")
 _PRIVATE = re.compile(r"<private>.*?(?:</private>|\Z)", re.DOTALL | re.IGNORECASE)
 _INJECTED = re.compile(
-    r"<(system-reminder|ide_opened_file|ide_selection|ide_diagnostics|claudetools-memory|new-diagnostics)\b[^>]*>"
+    r"<(system-reminder|ide_opened_file|ide_selection|ide_diagnostics|claudetools-memory|new-diagnostics)\b[^<>]*>"
     r".*?(?:</\1>|\Z)",
     re.DOTALL,
 )
@@ -40,7 +40,6 @@ _LOCAL = re.compile(
     r"user-memory-input|tools-used-before-summary)\b",
 )
 _COMMAND = re.compile(r"<command-name>\s*(/?[\w:.-]{1,80})\s*</command-name>")
-_ARGUMENTS = re.compile(r"<command-args>(.*?)</command-args>", re.DOTALL)
 _INTERRUPTED = re.compile(r"\[Request (?:interrupted|cancelled) by user[^\]]*\]")
 _HOOK_FEEDBACK = re.compile(r"\s*(?:Operation stopped by hook:|Stop hook feedback:|UserPromptSubmit operation blocked)")
 _ANSWERED_CALL = re.compile(r"the user said:\s*(.+?)(?:\n\nNote: |\Z)", re.DOTALL)
@@ -48,7 +47,7 @@ REFUSED = "The user doesn't want to proceed with this tool use"
 _CONTINUED = "This session is being continued from a previous conversation"
 _SUMMARY, _AFTER_SUMMARY = "\nSummary:\n", "\n\nIf you need specific details from before compaction"
 _DO_NOT_REMEMBER = re.compile(
-    r"(?:^|[.!?:;,(\[\n])\s*(?:please\s+)?(?:don['’]?t|do not) remember (?:this|that|it)\b", re.IGNORECASE
+    r"(?:^|[.!?:;,(\[\n])[^\S\n]*(?:please\s+)?(?:don['’]?t|do not) remember (?:this|that|it)\b", re.IGNORECASE
 )
 _REFERENCE = re.compile(r"[\w.@ +-]{1,80}(?:/[\w.@ +-]{1,80}){0,3}\Z")
 _CONTROL = re.compile(
@@ -325,8 +324,8 @@ def typed_text(text: str) -> str:
     text = _PRIVATE.sub("", _INJECTED.sub("", clean(text)))
     command = _COMMAND.search(text)
     if command:
-        given = _ARGUMENTS.search(text)
-        words = given.group(1).strip() if given else ""
+        given, closed, _ = text.partition("<command-args>")[2].partition("</command-args>")
+        words = given.strip() if closed else ""
         return f"/{command.group(1).lstrip('/')} {words}" if words else ""
     return _INTERRUPTED.sub("", text).strip()
 

@@ -36,9 +36,8 @@ PROVENANCE = {"Note": "claude"}
 MOST_FILES = 200
 LONGEST_FILE = 512 * 1024
 LONGEST_BODY = 60_000
-_LONGEST_KEY = 120
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
-_FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+_HEADING = re.compile(r"^#{1,6}[ \t](.*)$", re.MULTILINE)
+_FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*\n", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +49,13 @@ class MemoryFile:
 
     @property
     def key(self) -> str:
-        """By what it is known on its machine: `memory:<project's folder>/<file>`, of a long one the hash."""
-        return f"{prefix(self.path.parent)}{_short(self.path.name)}"
+        """By what it is known on its machine: the hashes of its folder and its name, which may say anything."""
+        return f"{prefix(self.path.parent)}{_hashed(self.path.name)}"
 
 
 def prefix(folder: Path) -> str:
     """What the keys of all files of a memory folder begin with."""
-    return f"memory:{_short(folder.parent.name)}/"
+    return f"memory:{_hashed(folder.parent.name)}/"
 
 
 def files(folder: Path) -> list[MemoryFile]:
@@ -96,8 +95,7 @@ def what_is_told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
     if not text.strip():
         return None
     (name,), hidden = strike_all(redactor.strike, [file.path.stem])
-    heading = _HEADING.search(text)
-    title = one_line(heading.group(1) if heading else fields.get("name", "") or name, 110)
+    title = one_line(_heading(text) or fields.get("name", "") or name, 110)
     outcome = one_line(fields.get("description", ""), 240)
     digest = "\n".join(_within(text, BUDGET))
     digest_terms = analyser.index_tokens(f"{title}\n{outcome}\n{digest}")
@@ -130,6 +128,12 @@ def _parted(text: str) -> tuple[dict[str, str], str]:
     return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}, text[front.end() :]
 
 
+def _heading(text: str) -> str:
+    """The first heading that says something; "" where there is none."""
+    said = (match.group(1).strip().rstrip("#").rstrip() for match in _HEADING.finditer(text))
+    return next((words for words in said if words), "")
+
+
 def _within(text: str, budget: int) -> Iterator[str]:
     used = 0
     for line in text.splitlines():
@@ -142,9 +146,7 @@ def _within(text: str, budget: int) -> Iterator[str]:
         yield note
 
 
-def _short(name: str) -> str:
-    if len(name) <= _LONGEST_KEY // 2 and name.isascii():
-        return name
+def _hashed(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

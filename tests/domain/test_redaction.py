@@ -293,3 +293,10 @@ def test_importing_loads_neither_engine_nor_rules() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert out.stdout.strip() == "False"
+
+
+def test_bytes_that_are_no_text_hide_nothing() -> None:
+    key = "glpat-" + "x7Kq2mVn9TzR4wBc6Ydf"
+    struck = Redactor().strike(f"a \udcff b {key} c \udcfe")
+    assert struck.text.startswith("a \udcff b [struck: ")
+    assert struck.text.endswith("] c \udcfe")

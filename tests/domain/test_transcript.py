@@ -136,6 +136,24 @@ def test_what_is_not_to_be_remembered_is_dropped_up_to_the_next_prompt():
     assert kinds(told) == [("prompt", "now the tests")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".\n" + " \n" * 500_000,
+        "words " + "<system-reminder " * 200_000,
+        "<command-name>x</command-name>" + "<command-args>" * 200_000,
+    ],
+    ids=["blank lines", "marks that do not end", "arguments that do not end"],
+)
+def test_no_prompt_takes_longer_than_its_length(text: str):
+    kinds(parse(row("user", text)))  # else it would not come to an end
+
+
+def test_what_is_not_to_be_remembered_may_be_said_further_down():
+    told = parse(row("user", "The door:\n\n \t please  don't remember this: 4711"), row("user", "now the tests"))
+    assert kinds(told) == [("prompt", "now the tests")]
+
+
 def test_a_word_of_direction_in_a_refused_call_is_the_persons():
     refusal = (
         "The user doesn't want to proceed with this tool use. To tell you how to proceed, the user said:\nuse port 9443"

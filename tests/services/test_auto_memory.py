@@ -191,3 +191,26 @@ def test_names_of_any_length_make_keys_that_fit(tmp_path: Path):
     keys = [file.key for file in auto_memory.files(place)]
     assert len(set(keys)) == 2
     assert all(len(key) <= 150 and key.startswith(auto_memory.prefix(place)) for key in keys)
+
+
+@pytest.mark.parametrize(
+    "text", ["# a" + " " * 200_000 + "b\n", "---" + "\n" * 200_000 + "x"], ids=["a wide heading", "an open head"]
+)
+def test_no_file_takes_longer_than_its_length(place: Any, text: str):
+    write(place, "odd.md", text)
+    drain(place)  # else it would not come to an end
+    assert len(kept(place)) == 1
+
+
+def test_the_title_is_the_first_heading_that_says_something(place: Any):
+    write(place, "one.md", "#\n# ##\n## The gateway's ports ##\nwords\n")
+    drain(place)
+    assert list(kept(place)) == ["The gateway's ports"]
+
+
+def test_no_name_of_a_file_stands_in_the_database_as_it_is(place: Any):
+    name = "ghp_" + "k3J9dLmQ2xV7bN4tR8wY1zC6hF5gS0pAqEuX" + ".md"
+    write(place, name, "The gateway listens on 9443.\n")
+    drain(place)
+    (row,) = kept(place).values()
+    assert name[:-3] not in repr(row)
