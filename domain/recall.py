@@ -429,14 +429,15 @@ def index_line(record: Record, place: Place, *, asked: bool = False) -> str:
     """
     foreign = is_foreign(record, place)
     title = record.title if asked or not foreign else _own_title(record)
-    kind = "" if record.kind == "session" else f"[{record.kind}] "
+    kind = "" if record.kind == "session" else f"[{_plain(record.kind, 16)}] "
     whose = f" ({_plain(record.owner_name, 40)})" if foreign and record.owner_name else ""
     machine = f" {_plain(record.machine_name, 30)}" if record.machine_name else ""
     elsewhere = record.project != place.project and record.project_name
     project = f" in {_plain(record.project_name, 40)}" if elsewhere else ""
     outcome = "" if foreign or not record.outcome else f" — {_plain(record.outcome, 90)}"
     return (
-        f"- {date(record.updated_us)}{machine}{whose}{project} {record.record_id} {kind}{_plain(title, 100)}{outcome}"
+        f"- {date(record.updated_us)}{machine}{whose}{project} {_plain(record.record_id, 40)} {kind}"
+        f"{_plain(title, 100)}{outcome}"
     )
 
 
@@ -457,7 +458,7 @@ def _whole(record: Record, place: Place) -> str:
     if is_foreign(record, place):
         lines = [line for line in lines if line.partition(":")[0] in PERSONS_WORDS | FACTS]
     lines = [line for line in lines if line]
-    return "\n".join([f"[{record.record_id}]", *lines]) if lines else ""
+    return "\n".join([f"[{_plain(record.record_id, 40)}]", *lines]) if lines else ""
 
 
 def _cut_down(whole: str, room: int) -> str:
@@ -495,8 +496,8 @@ def _distinct(records: Iterable[Record]) -> list[Record]:
 
 
 def is_foreign(record: Record, place: Place) -> bool:
-    """Whether a record is another person's than of whoever is told."""
-    return bool(place.owner_id) and bool(record.owner_id) and record.owner_id != place.owner_id
+    """Whether a record is another person's than of whoever is told; where nobody knows who that is, everybody's."""
+    return bool(record.owner_id) and record.owner_id != place.owner_id
 
 
 def harmless(text: str) -> str:
