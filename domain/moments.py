@@ -140,7 +140,9 @@ def in_question(question: str, now_us: int, zone: tzinfo) -> tuple[str, str, Spa
 
     Only a phrase that can be nothing but a time, alone at the question's beginning or end or
     before what the question is about ("what did we do last week about backups"); not between
-    quotes.  None where there is none, or more than one.
+    quotes.  None where there is none, or more than one.  A month by its name is none either: its words
+    are indexed with each record's days and count as such, and what was in November may have been told
+    in December.
     """
     found = list(_PHRASE.finditer(question)) if len(question) <= _LONGEST_QUESTION else []
     if len(found) != 1 or not _stands_alone(question, found[0]):
@@ -167,7 +169,7 @@ _SURE = "|".join(
         r"\d{4}-\d\d-\d\d(?: ?\.\. ?\d{4}-\d\d-\d\d)?",
     )
 )
-_INSIDE = "|".join((rf"(?<=on )(?:{'|'.join(_DAYS)})", rf"(?<=in )(?:{'|'.join(_MONTHS)})(?: \d{{4}})?"))
+_INSIDE = rf"(?<=on )(?:{'|'.join(_DAYS)})"
 _PHRASE = re.compile(
     rf"""(?<![\w"'`/.-])(?:(?:in|on|from|during|of)[ ])?(?P<time>{_SURE.replace(" ", "[ ]")}|{_INSIDE.replace(" ", "[ ]")})(?![\w"'`/.:-])""",
     re.IGNORECASE | re.VERBOSE,

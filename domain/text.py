@@ -7,8 +7,9 @@ Rules, in the order of the code:
 2.  A chunk that has parts is a term as a whole, and so is each of its parts; a part is split
     again at `_` and at camelCase borders.  Versions, addresses and times (digits and joints
     alone) stay whole.
-3.  Words are lower case and stemmed (Snowball, English); numbers stay.  A long hexadecimal
-    word also gives its first seven characters, as Git abbreviates.
+3.  Words are lower case and stemmed (Snowball, English); numbers stay.  An irregular form also gives
+    its base: `went` is `went` and `go`.  A long hexadecimal word also gives its first seven
+    characters, as Git abbreviates.
 4.  Chinese, Japanese and Korean runs become overlapping pairs of characters.
 5.  Words that carry nothing (`the`, `and`, ...) are dropped.
 
@@ -24,6 +25,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import snowballstemmer
+
+from domain.irregular import BASE
 
 LONGEST_TERM = 64
 _LONGEST_SPLIT = 48
@@ -151,6 +154,8 @@ def _pieces(word: str) -> list[str]:
 def _plain_word(word: str) -> Iterator[str]:
     if word not in STOPWORDS:
         yield stem(word)
+        if word in BASE:
+            yield stem(BASE[word])
 
 
 @lru_cache(maxsize=65_536)

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.memory.questions import Question, Told
 from benchmarks.store import agent, store
 from domain.actors import Actor
-from domain.context import ContextRecord
+from domain.context import ContextRecord, Filters
 from hooks import shelf, spool
 from hooks.project import identify
 from mcp_server.bootstrap import App
@@ -75,9 +75,8 @@ class Memory:
         where = str(self.folder(question.repo, question.branch)) if question.repo else ""
         with self._at(question.at_us):
             begun = time.perf_counter()
-            hits = self.app.context.recall(
-                self._actor, question.text, cwd=where, project="." if where else "", limit=most
-            )
+            asked = Filters(project="." if where else "")
+            hits = self.app.context.recall(self._actor, question.text, asked, cwd=where, limit=most).hits
             taken = (time.perf_counter() - begun) * 1000
         return [self._name(hit.record_id) for hit in hits], taken
 

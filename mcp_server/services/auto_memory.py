@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from domain import text as analyser
 from domain.context import MEMORY, ContextRecord
 from domain.digest import BUDGET
 from domain.errors import Broken, Denied, Unauthenticated, Unavailable
 from domain.ids import new_id
-from domain.recall import term_counts
+from domain.indexing import indexed
 from domain.redaction import Redactor
 from domain.shortening import one_line, shortened
 from domain.striking import strike_all
@@ -81,7 +80,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def what_is_told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
-    """What is remembered of a file, struck; who wrote it where is left to the caller.  None for an empty one, or a link.
+    """What is remembered of a file, struck; who wrote it where, and its terms, are left to the caller.  None for an empty one, or a link.
 
     Raises OSError.
     """
@@ -98,7 +97,6 @@ def what_is_told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
     title = one_line(_heading(text) or fields.get("name", "") or name, 110)
     outcome = one_line(fields.get("description", ""), 240)
     digest = "\n".join(_within(text, BUDGET))
-    digest_terms = analyser.index_tokens(f"{title}\n{outcome}\n{digest}")
     body = shortened(text, LONGEST_BODY)
     return ContextRecord(
         record_id=new_id("cx"),
@@ -111,8 +109,6 @@ def what_is_told(file: MemoryFile, redactor: Redactor) -> ContextRecord | None:
         transcript_size=file.written_us,
         raw_tokens=estimate(text),
         digest_tokens=estimate(digest),
-        rest_length=len(digest_terms),
-        terms=term_counts((), digest_terms, analyser.index_tokens(body)),
         body_rest=body,
         struck=dict(struck.counts) | dict(hidden),
         provenance=PROVENANCE,
@@ -188,7 +184,7 @@ class AutoMemory:
         (project_name, client), _ = strike_all(redactor.strike_values, [note.project_name, note.client])
         owner_id, owner_name = self._records.owned_by()
         moment_us = self._records.by_the_database(file.written_us)
-        return replace(
+        record = replace(
             told,
             created_us=moment_us,
             updated_us=moment_us,
@@ -202,3 +198,4 @@ class AutoMemory:
             owner_id=owner_id,
             owner_name=owner_name,
         )
+        return indexed(record)

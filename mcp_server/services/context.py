@@ -14,6 +14,7 @@ from domain.context import ContextRecord, Filters, Wanted, check_note
 from domain.credentials import slug
 from domain.errors import NotFound, Unavailable
 from domain.ids import is_id, new_id
+from domain.indexing import indexed
 from domain.recall import (
     BLOCK_CHARACTERS,
     Place,
@@ -23,7 +24,6 @@ from domain.recall import (
     newest,
     pack,
     rank,
-    term_counts,
     titles,
 )
 from domain.redaction import Redactor
@@ -182,9 +182,8 @@ class Context:
         # An agent's words stand under a head that is left out for other persons' sessions.
         head = "Note" if actor.kind == "agent" else "Said"
         told = "\n".join(f"{head}: {line}" for line in text.splitlines() if line.strip())
-        person_terms = analyser.index_tokens(f"{title}\n{text}\n{' '.join(kept_tags)}")
         at_us = self._work.clock()
-        return ContextRecord(
+        record = ContextRecord(
             record_id=new_id("cx"),
             kind=kind,
             title=title,
@@ -203,12 +202,11 @@ class Context:
             owner_name=actor.owner_name or actor.name,
             raw_tokens=estimate(text),
             digest_tokens=estimate(told),
-            person_length=len(person_terms),
-            terms=term_counts(person_terms, ()),
             body_person=text,
             tags=kept_tags,
             provenance={head: "claude" if head == "Note" else "person"},
         )
+        return indexed(record)
 
     def forget(self, actor: Actor, record_id: str, purpose: str) -> Forgotten:
         """Remove a record for good, as `Forgetting.one` does.  Raises NotFound, Invalid."""

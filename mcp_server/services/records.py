@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from domain import text as analyser
 from domain.actors import Actor
 from domain.context import SESSION, ContextRecord
 from domain.digest import PROVENANCE
 from domain.errors import Unavailable
 from domain.ids import new_id
-from domain.recall import term_counts
+from domain.indexing import indexed
 from domain.redaction import Redactor
 from domain.striking import strike_all
 from hooks import spool
@@ -105,12 +104,10 @@ class Records:
         names = [note.project_name, note.client, branch_of(about.branches, note)]
         (project_name, client, branch), hidden = strike_all(redactor.strike_values, names)
         counts.update(hidden)
-        person_terms = analyser.index_tokens(person)
-        digest_terms = analyser.index_tokens(told)
         owner_id, owner_name = self.owned_by()
         heads = {line.partition(":")[0] for line in told.splitlines()}
         first_us, last_us = (self.by_the_database(us) for us in (about.first_us, about.last_us))
-        return ContextRecord(
+        record = ContextRecord(
             record_id=new_id("cx"),
             kind=SESSION,
             title=title[:300],
@@ -132,9 +129,6 @@ class Records:
             transcript_size=size,
             raw_tokens=short.raw_tokens,
             digest_tokens=short.tokens,
-            person_length=len(person_terms),
-            rest_length=len(digest_terms),
-            terms=term_counts(person_terms, digest_terms, analyser.index_tokens(rest)),
             body_person=person,
             body_rest=rest,
             files=tuple(files),
@@ -142,6 +136,7 @@ class Records:
             struck=dict(counts),
             provenance={head: whose for head, whose in PROVENANCE.items() if head in heads},
         )
+        return indexed(record)
 
     def by_the_database(self, us: int) -> int:
         """A moment of this machine's clock by the database's, not later than now; now for none."""

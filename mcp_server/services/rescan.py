@@ -7,10 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from domain import text as analyser
 from domain.actors import Actor
-from domain.context import SESSION, ContextRecord
-from domain.recall import term_counts
+from domain.context import ContextRecord
+from domain.indexing import indexed
 from domain.striking import Strike, strike_all
 from hooks import shelf
 from hooks.files import read_object, write_object
@@ -115,11 +114,7 @@ def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:
     if clean == texts:
         return None
     title, outcome, told, person, rest, *names = clean
-    # A note's words are one field; a session's are what the person wrote, and the digest.
-    spoken = person if record.kind == SESSION else f"{title}\n{person}\n{' '.join(names[len(record.files) :])}"
-    person_terms = analyser.index_tokens(spoken)
-    digest_terms = analyser.index_tokens(told) if record.kind == SESSION else []
-    return replace(
+    cleaned = replace(
         record,
         title=title[:300],
         outcome=outcome[:600],
@@ -129,7 +124,5 @@ def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:
         files=tuple(names[: len(record.files)]),
         tags=tuple(names[len(record.files) :]),
         struck=dict(Counter(record.struck) + counts),
-        person_length=len(person_terms),
-        rest_length=len(digest_terms),
-        terms=term_counts(person_terms, digest_terms, analyser.index_tokens(rest)),
     )
+    return indexed(cleaned)

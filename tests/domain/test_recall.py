@@ -16,7 +16,6 @@ from domain.recall import (
     Place,
     Record,
     Statistics,
-    frequencies,
     frequency,
     newest,
     pack,
@@ -32,14 +31,16 @@ NOW = 1_800_000_000_000_000
 COMMON = frozenset(text.index_token(text.stem(word)) for word in text.COMMON_WORDS)
 
 
-def record(name: str, said: str = "", told: str = "", body: str = "", *, days: float = 1, **more: object) -> Record:
+def record(
+    name: str, said: str = "", told: str = "", body: str = "", edited: str = "", *, days: float = 1, **more: object
+) -> Record:
     person, digest = text.index_tokens(said), text.index_tokens(told)
     return Record(
         name,
         title=said or name,
         digest=told,
         updated_us=NOW - int(days * DAY_US),
-        terms=term_counts(person, digest, text.index_tokens(body)),
+        terms=term_counts(person, digest, text.index_tokens(body), text.index_tokens(edited)),
         person_length=len(person),
         rest_length=len(digest),
         **more,  # type: ignore[arg-type]
@@ -104,10 +105,29 @@ def test_an_identifier_alone_is_enough():
     assert ask("what is wrong with relay.conf here", WORK) == ["scanner"]
 
 
-def test_what_the_person_wrote_counts_for_more_than_the_digest():
-    by_person = record("person", "frobnicator wobbles", "nothing else here")
-    by_digest = record("digest", "nothing else here", "frobnicator wobbles")
-    assert ask("frobnicator wobbles", [by_digest, by_person])[0] == "person"
+def test_the_name_of_an_edited_file_outranks_words_that_were_said():
+    by_name = record("named", "nothing else here", edited="frobnicator.go")
+    by_words = record("said", "the frobnicator is not what this is about", body="frobnicator frobnicator")
+    assert ask("frobnicator", [by_words, by_name], gated=False) == ["named", "said"]
+
+
+def test_what_was_answered_often_outranks_what_was_said_once():
+    often = record("often", body="the frobnicator wobbles, a frobnicator that wobbles, frobnicator")
+    once = record("once", body="the frobnicator stands on a table beside its manual")
+    assert ask("frobnicator", [once, often], gated=False) == ["often", "once"]
+
+
+def test_a_long_record_does_not_outrank_by_its_length():
+    long = record("long", body="frobnicator " + " ".join(f"word{at}" for at in range(400)))
+    short = record("short", body="frobnicator on a table")
+    assert ask("frobnicator", [long, short], gated=False) == ["short", "long"]
+
+
+def test_records_of_the_release_before_are_ranked_beside_ours():
+    old = Record("old", terms=" xfrobnic:2,1 xtabl:0,1 xwobbl:0,0 ", updated_us=NOW)
+    new = record("new", "a printer", body="wobbles", days=0)
+    assert ask("frobnicator wobbles", [new, old], gated=False) == ["old", "new"]
+    assert ask("table", [new, old], gated=False) == ["old"]
 
 
 def test_what_only_the_long_form_holds_is_found_but_does_not_outrank():
@@ -145,18 +165,33 @@ def test_decay_halves_in_seven_days_without_a_cliff():
     st.lists(st.sampled_from(["xa", "xab", "xb", "y1"]), max_size=30),
     st.lists(st.sampled_from(["xa", "xb", "xc"]), max_size=30),
 )
-def test_counts_come_out_of_the_stored_form_as_they_went_in(person: list[str], rest: list[str]):
-    terms = term_counts(person, rest, ["xlong"])
-    for token in ("xa", "xab", "xb", "xc", "y1"):
-        expected = (person.count(token), rest.count(token))
-        assert frequency(terms, token) == (expected if any(expected) else None)
-    assert frequency(terms, "xlong") == (0, 0)
-    for many in (0, 60):  # whichever way it is looked for
-        asked = ["xa", "xab", "xb", "xc", "y1", "xlong", "xlo", *(f"xnone{number}" for number in range(many))]
-        assert frequencies(terms, asked) == {
-            token: frequency(terms, token) for token in asked if frequency(terms, token) is not None
-        }
+def test_counts_come_out_of_the_stored_form_as_they_went_in(person: list[str], digest: list[str]):
+    terms = term_counts(person, digest, ["xlong", "xa"], ["xb"])
+    for token in ("xa", "xab", "xb", "xc", "y1", "xlong"):
+        counts = frequency(terms, token)
+        expected = (person.count(token), digest.count(token), int(token in ("xa", "xlong")), int(token == "xb"))
+        if not any(expected):
+            assert counts is None
+            continue
+        assert counts is not None
+        assert (counts.person, counts.digest, counts.names) == (expected[0], expected[1], expected[3])
+        # Where the person did not say it, the long form's other part did at least once.
+        assert counts.rest == (expected[2] if expected[0] else 1)
     assert frequency(terms, "xlo") is None
+
+
+@pytest.mark.parametrize(("said", "kept"), [(1, 1), (2, 2), (5, 4), (7, 6), (30, 24), (1_000, 128)])
+@pytest.mark.parametrize("person", [0, 1, 10])
+def test_how_often_the_long_form_says_a_term_is_kept_in_steps(said: int, kept: int, person: int):
+    counts = frequency(term_counts(["xa"] * person, [], ["xa"] * said), "xa")
+    assert counts is not None
+    assert (counts.person, counts.rest) == (person, kept)
+
+
+def test_the_release_before_reads_the_counts_that_it_knows():
+    terms = term_counts(["xa"] * 10, ["xa"] * 3, ["xa"] * 7, ["xa"])
+    person, _, digest = terms.split()[0].partition(":")[2].partition(",")
+    assert (int(person), int(digest)) == (10, 3)
 
 
 lines = st.text(alphabet=st.characters(codec="utf-8"), max_size=120)

@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain import text
+from domain.irregular import BASE
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
 WITHOUT_HURRY = settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -84,3 +85,12 @@ def test_the_same_text_gives_the_same_terms(said: str):
 def test_a_very_long_word_does_not_become_a_term():
     assert text.terms("x" * 5000) == []
     assert all(len(term) <= text.LONGEST_TERM for term in text.terms("a.b/" * 2000))
+
+
+def test_an_irregular_form_is_found_by_its_base_and_by_itself():
+    assert text.terms("We went and bought it") == ["went", "go", "bought", "buy"]
+    assert set(text.terms("buy")) < set(text.terms("bought"))
+
+
+def test_no_irregular_form_leads_to_another():
+    assert not [form for form, base in BASE.items() if base in BASE or base == form]

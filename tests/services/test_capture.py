@@ -401,7 +401,7 @@ def test_a_value_that_came_into_the_vault_later_is_struck_from_what_was_kept(pla
     assert json.dumps(place.records()).count("{{credential:") >= 2
     assert shelf.from_shelf(place.home, place.records()[0]["project"]).text == ""
     assert place.terms()["#records"] == 2
-    assert place.app.context.recall(place.vault.agent, "gateway opens").hits[0].title == "the gateway"
+    assert "the gateway" in [hit.title for hit in place.app.context.recall(place.vault.agent, "gateway opens").hits]
 
 
 def test_striking_again_goes_on_where_it_stopped(place: Any, monkeypatch: pytest.MonkeyPatch):
