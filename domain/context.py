@@ -97,7 +97,7 @@ class Filters:
     """What a question is narrowed to, in the words of whoever asks; empty leaves a thing open.
 
     `project` is a name or an id, `person` a name; "." and "me" are those of whoever asks, as "." is
-    for `machine` and `branch`.  `when`, `since` and `until` are times as `domain.moments` reads them.
+    for `machine` and `branch`.  `session` is for forgetting.  `when`, `since` and `until` are times as `domain.moments` reads them.
     """
 
     project: str = ""

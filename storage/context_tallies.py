@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal, select
 
 from domain.tallies import DAY_US, Slice
 from storage.schema import context_records
 
+ALL = ("day", "kind", "project", "project_name", "machine_id", "machine_name", "owner_name", "client")
 _ROWS = context_records.c
 
 
@@ -19,21 +21,26 @@ class ContextTallies:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def slices(self, since_us: int = 0, ahead_us: int = 0) -> list[Slice]:
-        """Everything that is kept and changed since then, in slices; days begin where a clock `ahead_us` ahead of UTC has them."""
-        day = func.floor((_ROWS.updated_us + ahead_us) // DAY_US).label("day")
-        names = ("kind", "project", "project_name", "machine_id", "machine_name", "owner_name", "client")
+    def slices(self, since_us: int = 0, ahead_us: int = 0, *, by: Sequence[str] = ALL) -> list[Slice]:
+        """Everything that is kept and changed since then, in slices; days begin where a clock `ahead_us` ahead of UTC has them.
+
+        `by` names what is told apart, out of `ALL`; the rest is empty.
+        """
+        day = func.floor((_ROWS.updated_us + ahead_us) // DAY_US) if "day" in by else literal(0)
+        named = {name: _ROWS[name] for name in ALL if name in by and name != "day"}
+        missing = [literal("").label(name) for name in ALL if name not in by and name != "day"]
         found = self._connection.execute(
             select(
-                day,
-                *(_ROWS[name] for name in names),
+                day.label("day"),
+                *named.values(),
+                *missing,
                 func.count().label("records"),
                 func.sum(_ROWS.raw_tokens).label("raw_tokens"),
                 func.sum(_ROWS.digest_tokens).label("digest_tokens"),
                 func.max(_ROWS.updated_us).label("newest_us"),
             )
             .where(_ROWS.state == "active", _ROWS.updated_us >= since_us)
-            .group_by(day, *(_ROWS[name] for name in names))
+            .group_by(*([day] if "day" in by else []), *named.values())
         )
         return [
             Slice(

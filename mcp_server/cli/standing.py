@@ -48,7 +48,7 @@ def _counted() -> tuple[Counted | None, str]:
     """The vault's counts; or what to type for them."""
     try:
         with person.logged_in() as (vault, actor):
-            return vault.tallies.counted(actor), ""
+            return vault.tallies.by_machine(actor), ""
     except Unauthenticated:
         return None, person.LOGIN
 

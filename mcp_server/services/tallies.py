@@ -65,6 +65,11 @@ class Tallies:
             struck = unit.context_tallies.struck(since_us)
         return Counted(tuple(slices), struck, since_us)
 
+    def by_machine(self, actor: Actor) -> Counted:
+        """All records by machine and kind alone: far fewer slices to make."""
+        with self._work.reading(actor) as unit:
+            return Counted(tuple(unit.context_tallies.slices(by=("kind", "machine_id", "machine_name"))))
+
     def reached(self) -> Reached:
         """Asks the database a few times.  Never raises what it answers with."""
         took: list[float] = []

@@ -164,6 +164,8 @@ def test_a_damaged_file_trusts_nothing_and_breaks_nothing(desk: Desk, clone: Pat
         str(desk.home), "s-old", shelf.Seen({"folder": str(clone), "project": identify(str(clone), "ma_1").project_id})
     )
     (desk.home / "trust.json").write_text(damage)
+    trust.adopt(str(desk.home), "ma_1")  # as setup does
+    assert (desk.home / "trust.json").read_text() == damage
     block, line = start(desk, clone)
     assert "mend the till" in block
     assert "move the checkout" not in block

@@ -150,3 +150,15 @@ def test_where_it_is_cut_off_it_says_how_far_it_came_and_the_same_again_removes_
     assert len(titles(filled)) == 7
     assert forget(filled, kind="fact").records == 3
     assert len(titles(filled)) == 4
+
+
+def test_what_is_saved_meanwhile_stays(filled: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forgetting, "AT_ONCE", 1)
+
+    def save(gone: int) -> None:
+        if gone == 1:
+            filled.app.context.save(filled.vault.agent, kind="fact", title="the newest", text="came in between")
+
+    gone = filled.app.context.forgetting.all_of(filled.vault.person, Filters(kind="fact"), "x", report=save)
+    assert gone.records == 4
+    assert "the newest" in titles(filled)
