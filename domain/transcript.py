@@ -213,7 +213,9 @@ class Reader:
         if row.get("isCompactSummary") is True:
             self._told.append(Turn("summary", _PRIVATE.sub("", clean(_unframed(_joined(blocks)))), at_us, aside=aside))
         elif kind == "assistant":
-            self._assistant(blocks, at_us, aside=aside)
+            # What the client says in Claude's place: that a limit is reached, that nothing was asked for.
+            if row.get("isApiErrorMessage") is not True and message.get("model") != "<synthetic>":
+                self._assistant(blocks, at_us, aside=aside)
         else:
             hidden = row.get("isMeta") is True or not _is_a_persons(row.get("origin"))
             self._user(blocks, at_us, hidden=hidden, aside=aside)

@@ -89,16 +89,37 @@ def test_an_import_that_is_stopped_says_how_to_go_on(
     assert person("context", "import", str(projects), "--json").json["imported"] == 1
 
 
-def test_a_session_start_in_such_a_project_tells_of_it(person: Run, home: Path, projects: Path, tmp_path: Path) -> None:
-    person("context", "import", str(projects))
+def session_start(home: Path, folder: Path, session: str) -> str:
+    """What the hook prints for a session that starts in a folder."""
     event = {
-        "session_id": "new",
-        "transcript_path": str(projects / "x" / "new.jsonl"),
-        "cwd": str(tmp_path / "work"),
+        "session_id": session,
+        "transcript_path": str(folder / f"{session}.jsonl"),
+        "cwd": str(folder),
         "source": "startup",
     }
     command = [sys.executable, "-I", "-m", "hooks", "SessionStart", str(home / "hooks.json")]
-    environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(tmp_path / "work")}
-    told = subprocess.run(command, input=json.dumps(event), capture_output=True, text=True, check=True, env=environment)
-    assert "Move the checkout service" in told.stdout
-    assert "hunter2" not in told.stdout
+    environment = {**os.environ, "CLAUDE_PROJECT_DIR": str(folder)}
+    done = subprocess.run(command, input=json.dumps(event), capture_output=True, text=True, check=True, env=environment)
+    return done.stdout
+
+
+def test_a_session_start_in_such_a_project_tells_of_it(person: Run, home: Path, projects: Path, tmp_path: Path) -> None:
+    person("context", "import", str(projects))
+    told = session_start(home, tmp_path / "work", "new")
+    assert "Move the checkout service" in told
+    assert "hunter2" not in told
+
+
+def test_the_clients_own_notes_are_told_on_other_machines_alone(
+    person: Run, home: Path, projects: Path, tmp_path: Path
+) -> None:
+    folder = projects / "-work-shop" / "memory"
+    folder.mkdir()
+    (folder / "port.md").write_text("# The gateway's port\n\nIt listens on 9443.\n")
+    person("context", "import", str(projects))
+    assert person("context", "recall", "gateway port", "--json").json["items"][0]["kind"] == "memory"
+    assert "The gateway's port" not in session_start(home, tmp_path / "work", "here")
+    settings = home / "hooks.json"
+    settings.chmod(0o600)
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "machine_name": "another"}))
+    assert "[memory] The gateway's port" in session_start(home, tmp_path / "work", "there")

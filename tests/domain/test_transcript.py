@@ -251,6 +251,15 @@ def test_what_the_client_attached_was_said_by_nobody(attached: str):
     assert told.turns == ()
 
 
+def test_what_the_client_said_in_claudes_place_is_no_answer():
+    limit = row("assistant", [{"type": "text", "text": "You've hit your session limit"}], isApiErrorMessage=True)
+    nothing = row("assistant", [{"type": "text", "text": "No response requested."}])
+    nothing["message"]["model"] = "<synthetic>"
+    assert kinds(parse(row("assistant", [{"type": "text", "text": "It is done."}]), limit, nothing)) == [
+        ("answer", "It is done.")
+    ]
+
+
 def test_titles_are_the_newest_of_any_kind():
     told = parse(
         {"type": "summary", "summary": "Old title", "leafUuid": "x"},
