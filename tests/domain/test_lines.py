@@ -32,7 +32,7 @@ def test_a_line_of_ordinary_length_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("escapes", [1, 2, 3, 4])
-@pytest.mark.parametrize("size", [1_024, 1_500, 300_000])
+@pytest.mark.parametrize("size", [1, 2, 3, 1_024, 300_000])
 def test_an_image_ends_at_its_own_quotation_mark(escapes: int, size: int):
     odd = "A" * 2_000 + "\\" * (escapes // 2) + ('"' if escapes % 2 else "") + "\nTr0ub4dor&3"
     row = {"filler": "word " * 60_000, "odd": odd, "after": "said after it"}

@@ -404,6 +404,45 @@ def test_a_value_that_came_into_the_vault_later_is_struck_from_what_was_kept(pla
     assert "the gateway" in [hit.title for hit in place.app.context.recall(place.vault.agent, "gateway opens").hits]
 
 
+def test_a_value_that_came_into_the_vault_while_a_session_goes_on_is_struck_from_all_of_it(place: Any):
+    session = place.session().work()
+    session.ask(f"we decided to use {VALUE} for the gateway")
+    session.note()
+    place.app.capture.drain()
+    place.vault.add(values={"password": Plain(VALUE)})
+    place.app.capture.drain()  # all records are struck of it by now
+    session.ask("and one thing more, please")
+    session.note()
+    assert place.app.capture.drain().captured == 1
+    (row,) = place.records()
+    assert "one thing more" in row["body_person"]
+    assert VALUE not in json.dumps(place.records())
+
+
+def test_a_turns_end_reads_what_is_new_of_a_session(place: Any, monkeypatch: pytest.MonkeyPatch):
+    session = place.session()
+    for number in range(50):
+        session.work(f"part{number}")
+    read: list[int] = []
+    catch_up = capturing.Followed.catch_up
+
+    def counted(followed: Any) -> int:
+        before = followed.bytes_read
+        size = catch_up(followed)
+        read.append(followed.bytes_read - before)
+        return size
+
+    monkeypatch.setattr(capturing.Followed, "catch_up", counted)
+    session.note()
+    place.app.capture.drain()
+    size = session.transcript.stat().st_size
+    session.ask("and one thing more, please")
+    session.note()
+    place.app.capture.drain()
+    assert read == [size, session.transcript.stat().st_size - size]
+    assert "one thing more" in place.records()[0]["body_person"]
+
+
 def test_striking_again_goes_on_where_it_stopped(place: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rescan, "STRIKE_BATCH", 2)
     for number in range(5):

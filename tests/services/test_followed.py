@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from domain.masking import Matcher
 from domain.redaction import Redactor
+from domain.striking import LONGEST_KEPT, MARGIN, Striking
+from domain.transcript import Reader
 from mcp_server.services.transcripts import Followed, Replaced, read_session
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
@@ -207,15 +209,21 @@ def test_of_a_long_output_both_ends_are_kept_and_all_of_it_is_counted(tmp_path: 
     assert digest.raw_tokens > 200_000
 
 
-@pytest.mark.parametrize("place", [60_000 - 10, 60_000 + 5, 125_536 - 10, 125_536 + 10])
-def test_a_value_at_the_edge_of_what_is_kept_leaves_no_half_of_it(tmp_path: Path, place: int):
+@pytest.mark.parametrize("shift", [-9, 9])
+@pytest.mark.parametrize("edge", ["kept", "struck"])
+def test_a_value_at_the_edge_of_what_is_kept_leaves_no_half_of_it(tmp_path: Path, edge: str, shift: int):
     path = tmp_path / "s.jsonl"
-    text = "x" * place + VALUE + "y" * (1_000_000 - 2 * place) + VALUE + "z" * place
-    path.write_bytes(row("user", text, 1))
-    followed = Followed(path, REDACTOR)
-    followed.catch_up()
-    stored = repr(told(followed))
-    assert not any(VALUE[start : start + 6] in stored for start in range(len(VALUE) - 6))
+    head = LONGEST_KEPT // 3 + (MARGIN if edge == "struck" else 0)
+    tail = LONGEST_KEPT - LONGEST_KEPT // 3 + (MARGIN if edge == "struck" else 0)
+    words = "words " * 200_000
+    text = words[: head + shift] + VALUE + words[: 900_000 - head - tail] + VALUE + words[: tail + shift]
+    path.write_bytes(row("user", "Please print it", 1) + call(1, "Bash", 2, command="print") + result(1, text, 3))
+    reader, striking = Reader(), Striking(REDACTOR.strike)
+    told = [one for line in path.read_bytes().splitlines() for turn in reader.take(line) for one in striking.take(turn)]
+    *_, printed = [*told, *striking.flush()]
+    assert printed.text.count("words words") > 10_000
+    assert len(printed.text) <= LONGEST_KEPT + len(LABEL) * 2
+    assert not any(VALUE[start : start + 6] in printed.text for start in range(len(VALUE) - 6))
 
 
 MEASURED = r"""
