@@ -59,7 +59,7 @@ _WORTH: dict[str, tuple[float, float, float]] = {
     "Defined": (0.35, 0.01, 0.2),
     "Also ran": (0.45, 0.01, 0.15),
     "Open": (0.5, 0.05, 0.1),
-    "Also said": (0.6, 0.0, 0.3),
+    "Also said": (0.5, 0.0, 0.3),
     "Decided": (0.62, 0.05, 0.1),
     "Links": (0.72, 0.05, 0.12),
     "Error": (0.75, 0.1, 0.2),
