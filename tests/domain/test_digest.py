@@ -161,6 +161,24 @@ def test_links_and_refusals_are_told(session: Session):
     assert f"Error: {REFUSED}: Bash git push" in told
 
 
+def test_a_link_that_a_request_tells_is_not_told_again(session: Session):
+    session.ask("Read https://docs.example/gateway/v2 first, please.")
+    assert digest(session.read()).text.count("https://docs.example/gateway/v2") == 1
+
+
+def test_what_a_search_showed_is_told_among_the_names(session: Session):
+    session.call("Grep", "src/gate.py:12: openNorthGate(key)", pattern="Gate")
+    told = digest(session.read()).text
+    assert "openNorthGate" in told.split("Names: ")[1].split("\n")[0]
+
+
+def test_later_requests_are_told_in_the_order_in_which_they_came(session: Session):
+    session.ask("Then paint the north gate of the warehouse")
+    session.ask("And now the south gate of the warehouse")
+    told = digest(session.read()).text
+    assert told.index("north gate") < told.index("south gate")
+
+
 def test_what_was_done_is_not_told_as_open(session: Session):
     assert "old" not in digest(session.read()).text
 
