@@ -91,7 +91,7 @@ _TAG = re.compile(r"[<\ufe64\uff1c](?=\s*/?\s*(?:claudetools-memory|system-remin
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 # What is not seen, and what turns the reading direction: between the letters of a mark it would hide the mark from us and
 # not from the model; the tag characters (U+E0000...) write whole sentences that only a model reads.
-_UNSEEN = re.compile(
+UNSEEN = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
 )
@@ -516,7 +516,7 @@ def is_foreign(record: Record, place: Place) -> bool:
 
 def harmless(text: str) -> str:
     """Stored text that can neither open or close a mark of ours or the client's, nor hold what a person does not see."""
-    return _TAG.sub("‹", _CONTROL.sub(" ", _UNSEEN.sub("", text)))
+    return _TAG.sub("‹", _CONTROL.sub(" ", UNSEEN.sub("", text)))
 
 
 def _plain(text: str, longest: int) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from domain import recognition
 from domain.masking import Matcher, reference
+from domain.recall import UNSEEN
 
 VAULT = "vault value"
 """The rule under which live references are counted."""
@@ -38,6 +39,7 @@ _FORGET = re.compile(
 _PARAGRAPH_ENDS = re.compile(r"\n[ \t]*\n")
 _SLIVER = 3  # characters
 _LOOSE = ("assigned-", "generic-", "service-")  # rules that know the place and not the format
+_WITHIN = re.compile(f"(?<=[ -~]){UNSEEN.pattern}+(?=[ -~])")  # unseen, between characters of which keys are made
 _NEIGHBOURHOOD = 8192  # characters about a new mark that are looked through again
 _ROUNDS = 4  # what was struck can leave a neighbour that is recognised only now
 
@@ -103,6 +105,12 @@ class Redactor:
         for start, end in parts:
             for at, to, rule in recognition.find(shown[start:end], engine=self._engine):
                 yield start + at, start + to, rule
+        # Whoever is told a text is told it without what is not seen: a key is looked for as it is told then.
+        hidden = [] if shown.isascii() else [match.span() for match in _WITHIN.finditer(shown)]
+        for start, end in _around(hidden, len(text)):
+            plain, places = _seen(shown[start:end])
+            for at, to, rule in recognition.find(plain, engine=self._engine):
+                yield start + places[at], start + places[to - 1] + 1, rule
 
     def strike_values(self, text: str) -> Struck:
         """The text with the vault's values replaced and nothing else: for open fields, whose own form may look secret."""
@@ -163,11 +171,17 @@ def _blanked(text: str, marks: list[tuple[int, int]]) -> str:
     return "".join([*parts, text[at:]])
 
 
+def _seen(text: str) -> tuple[str, list[int]]:
+    """What is seen of a text, and where each character of it stands."""
+    places = [at for at, letter in enumerate(text) if not UNSEEN.match(letter)]
+    return "".join(map(text.__getitem__, places)), places
+
+
 def _around(marks: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
     """The neighbourhoods of marks, those that touch as one."""
     begin = end = -1
     for start, stop in marks:
-        if start - _NEIGHBOURHOOD > end:
+        if end < 0 or start - _NEIGHBOURHOOD > end:
             if end >= 0:
                 yield begin, end
             begin = max(0, start - _NEIGHBOURHOOD)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain import redaction
 from domain.masking import Matcher
 from domain.redaction import VAULT, Redactor, Struck
 from domain.vendors import BEGINNINGS
@@ -300,3 +301,17 @@ def test_bytes_that_are_no_text_hide_nothing() -> None:
     struck = Redactor().strike(f"a \udcff b {key} c \udcfe")
     assert struck.text.startswith("a \udcff b [struck: ")
     assert struck.text.endswith("] c \udcfe")
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00ad", "\u2060\u200d", "\U000e0041"])
+@pytest.mark.parametrize("at", [2, 9, 20])
+def test_what_is_not_seen_hides_no_key(unseen: str, at: int) -> None:
+    key = "glpat-" + "x7Kq2mVn9TzR4wBc6Ydf"
+    struck = Redactor().strike(f"\u26a0\ufe0f use {key[:at]}{unseen}{key[at:]} from now on").text
+    assert struck.startswith("\u26a0\ufe0f use [struck: ")
+    assert struck.endswith("] from now on")
+    assert Redactor().strike(struck).text == struck
+
+
+def test_the_neighbourhood_of_a_mark_near_the_beginning_is_looked_through_too() -> None:
+    assert list(redaction._around([(10, 20), (50_000, 50_010)], 100_000)) == [(0, 8_212), (41_808, 58_202)]
