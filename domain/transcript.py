@@ -373,8 +373,8 @@ def _text(value: object) -> str:
 
 
 def microseconds(value: object) -> int:
-    """A row's time in microseconds since 1970; 0 where it is none."""
+    """A row's time in microseconds since 1970; 0 where it is none, or before that."""
     try:
-        return int(datetime.fromisoformat(_text(value)).timestamp() * 1_000_000)
+        return max(0, int(datetime.fromisoformat(_text(value)).timestamp() * 1_000_000))
     except (ValueError, OverflowError, OSError):
         return 0

@@ -181,7 +181,7 @@ class AutoMemory:
         told = what_is_told(file, redactor)
         if told is None:
             return None
-        (project_name, client), _ = strike_all(redactor.strike_values, [note.project_name, note.client])
+        (project_name, client), _ = strike_all(redactor.strike, [note.project_name, note.client])
         owner_id, owner_name = self._records.owned_by()
         moment_us = self._records.by_the_database(file.written_us)
         record = replace(

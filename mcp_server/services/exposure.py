@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 
 from domain.actors import Actor, Subject
@@ -20,6 +19,7 @@ from domain.credentials import Head
 from domain.errors import Conflict
 from domain.ids import fixed_id
 from domain.incidents import SEVERITIES, EntryDraft, Incident, Link, When
+from domain.recall import date
 from mcp_server.services.incidents import Timeline
 from mcp_server.work import AuditedUnit, Work
 
@@ -98,6 +98,9 @@ def _references(record: ContextRecord) -> Counter[str]:
         record.digest,
         record.body_person,
         record.body_rest,
+        record.project_name,
+        record.client,
+        record.branch,
         *record.files,
         *record.tags,
     )
@@ -179,7 +182,7 @@ def _severity(records: Sequence[ContextRecord]) -> str:
 def _where(hit: _Hit) -> str:
     parts = []
     for record in hit.records[:_NAMED]:
-        day = datetime.fromtimestamp(record.created_us / 1e6, UTC).date().isoformat()
+        day = date(record.created_us)[:10]
         session = f"session {record.session_id}" if record.session_id else record.kind
         parts.append(f"{record.record_id} ({session}, on {record.machine_name or 'an unknown machine'}, {day})")
     more = f", and {len(hit.records) - _NAMED} more" if len(hit.records) > _NAMED else ""

@@ -102,7 +102,7 @@ class Records:
         counts.update(again)
         # The names of folders, branches and clients are not written by us either.
         names = [note.project_name, note.client, branch_of(about.branches, note)]
-        (project_name, client, branch), hidden = strike_all(redactor.strike_values, names)
+        (project_name, client, branch), hidden = strike_all(strike, names)
         counts.update(hidden)
         owner_id, owner_name = self.owned_by()
         heads = {line.partition(":")[0] for line in told.splitlines()}
@@ -181,5 +181,5 @@ def branch_of(branches: Iterable[str], note: spool.Note) -> str:
     """The branch that a session's work belongs to: the last that is not the default one; "" for none."""
     for branch in reversed(list(branches)):
         if not is_default_branch(branch, note.cwd):
-            return branch[:200]
-    return note.branch[:200]
+            return branch
+    return note.branch

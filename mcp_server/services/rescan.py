@@ -107,13 +107,16 @@ def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:
         record.digest,
         record.body_person,
         record.body_rest,
+        record.project_name,
+        record.client,
+        record.branch,
         *record.files,
         *record.tags,
     ]
     clean, counts = strike_all(strike, texts)
     if clean == texts:
         return None
-    title, outcome, told, person, rest, *names = clean
+    title, outcome, told, person, rest, project_name, client, branch, *names = clean
     cleaned = replace(
         record,
         title=title[:300],
@@ -121,6 +124,9 @@ def struck_again(record: ContextRecord, strike: Strike) -> ContextRecord | None:
         digest=told,
         body_person=person,
         body_rest=rest,
+        project_name=project_name[:200],
+        client=client[:200],
+        branch=branch[:200],
         files=tuple(names[: len(record.files)]),
         tags=tuple(names[len(record.files) :]),
         struck=dict(Counter(record.struck) + counts),

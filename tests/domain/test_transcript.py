@@ -10,7 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.lines import LONGEST_LINE, split_lines
-from domain.transcript import MOST_OPEN, Reader, Transcript, read
+from domain.transcript import MOST_OPEN, Reader, Transcript, microseconds, read
 
 # Speed is measured elsewhere; a failing example is shown as it is found.
 WITHOUT_HURRY = settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -147,6 +147,10 @@ def test_what_is_not_to_be_remembered_is_dropped_up_to_the_next_prompt():
 )
 def test_no_prompt_takes_longer_than_its_length(text: str):
     kinds(parse(row("user", text)))  # else it would not come to an end
+
+
+def test_a_time_before_all_computers_is_none():
+    assert microseconds("0001-01-01T00:00:00+14:00") == 0
 
 
 def test_what_is_not_to_be_remembered_may_be_said_further_down():

@@ -184,3 +184,26 @@ def test_a_record_of_two_persons_or_machines_makes_it_severe(place: Any):
     place.vault.add(values={"password": Plain(VALUE)})
     place.app.rescan.look_again()
     assert incidents(place)[0]["severity"] == "high"
+
+
+def test_a_value_in_the_name_of_a_branch_is_struck_too(place: Any):
+    value = "Tr0ub4dor-3-of-the-old-gateway"
+    session = place.session().work("checkout")
+    session.write({"type": "user", "message": {"content": "go on with it, please"}, "gitBranch": f"topic/{value}"})
+    session.note()
+    place.app.capture.drain()
+    assert value in json.dumps(place.records())
+    reference = place.vault.add(client="ACME", values={"password": Plain(value)}).description.reference
+    assert place.app.rescan.look_again().found == {reference: 1}
+    assert value not in json.dumps(place.records())
+
+
+def test_a_key_in_the_name_of_a_branch_is_not_kept(place: Any):
+    key = "glpat-" + "x7Kq2mVn9TzR4wBc6Ydf"
+    session = place.session().work("checkout")
+    session.write({"type": "user", "message": {"content": "go on with it, please"}, "gitBranch": f"topic/{key}"})
+    session.note()
+    place.app.capture.drain()
+    (row,) = place.records()
+    assert key not in json.dumps(row)
+    assert row["branch"].startswith("topic/[struck: ")
