@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +91,7 @@ class Rounds:
         self.forgotten: dict[str, str] = {}
         self._touches = {"SessionStart": 15, "note": 10, "drain": 80, "server": 80, "import": 80}
         self._touches |= {f"{kind} {CHANGES}": most // 5 for kind, most in self._touches.items()}
+        self._turns = Counter({kind: self.dice.randint(0, 9) for kind in self._touches})
         self._away = 0
         self._locked: sqlite3.Connection | None = None
         anywhen: dict[str, Callable[[Session], None]] = {
@@ -242,12 +244,16 @@ class Rounds:
         timer.start()
 
     def _deadly(self, kind: str) -> Fate:
-        """A death at a random touch, or at a random change; or, told by an empty fate, after a random time."""
+        """A death at a random touch, or at a change, each in its turn; or, told by an empty fate, after a random time."""
         way = self.dice.choice(["time", "touch", "touch", CHANGES, CHANGES])
         if way == "time":
             return {}
-        most = self._touches[f"{kind} {CHANGES}" if way == CHANGES else kind]
-        return {"touch": self.dice.randint(1, most), "after": self.dice.random() < 0.5, CHANGES: way == CHANGES}
+        if way == CHANGES:
+            self._turns[kind] += 1
+            touch = 1 + self._turns[kind] % self._touches[f"{kind} {CHANGES}"]
+        else:
+            touch = self.dice.randint(1, self._touches[kind])
+        return {"touch": touch, "after": self.dice.random() < 0.5, CHANGES: way == CHANGES}
 
     def _held(self, computer: Computer) -> tuple[subprocess.Popen[bytes], bool]:
         """A drain that stands still at a random touch, and whether it does: it may have been done before."""
