@@ -224,8 +224,8 @@ def _minted(common: str) -> str:
     known = read_small(path, 100).strip()
     if _ID.match(known):
         return known
-    if not os.path.isfile(os.path.join(common, "HEAD")):
-        # A `.git` file may name any directory; only a repository is written to.
+    if not os.path.isfile(os.path.join(common, "HEAD")) or not _is_ours(common):
+        # A `.git` file, or a transcript, may name any directory; only a repository of this user is written to.
         return ""
     made = _hashed("made", os.urandom(16).hex(), str(time.time_ns()))
     part = f"{path}.{os.getpid()}"
@@ -243,6 +243,14 @@ def _minted(common: str) -> str:
         remove(part)
     known = read_small(path, 100).strip()
     return known if _ID.match(known) else ""
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether a folder belongs to this user, as Git asks of a repository before it trusts it."""
+    try:
+        return os.stat(folder).st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _hashed(*parts: str) -> str:

@@ -106,7 +106,10 @@ def _tell(done: Imported, *, json: bool) -> None:
             ("already there", done.kept or ""),
             ("forgotten", done.forgotten or ""),
             ("nothing said", done.empty or ""),
-            ("tokens", f"{done.raw_tokens:,} of them are told in {done.digest_tokens:,}" if done.sessions else ""),
+            (
+                "tokens",
+                f"{done.raw_tokens:,} in the sessions, {done.digest_tokens:,} kept to be told" if done.sessions else "",
+            ),
             ("struck", f"{done.struck.total()} ({struck})" if struck else ""),
             ("failed", "\n".join(f"{path}: {reason}" for path, reason in done.failed)),
         )
@@ -114,4 +117,4 @@ def _tell(done: Imported, *, json: bool) -> None:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB"
+    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{-(-size // 1_000)} kB"  # noqa: PLR2004

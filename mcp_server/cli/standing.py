@@ -59,7 +59,7 @@ def _here(local: Here) -> None:
         where = f", in {drain.captured_project}" if drain.captured_project else ""
         captured = f"{_ago(drain.captured_us)} (session {drain.captured_session}{where})"
     else:
-        captured = "nothing yet"
+        captured = "nothing yet (what was imported does not count)"
     waiting = f"{len(local.waiting)}, the oldest since {_ago(oldest(local.waiting))}" if local.waiting else "nothing"
     show.pairs(
         (
@@ -109,7 +109,7 @@ def _vault(counted: Counted, machine_id: str) -> None:
         return
     print()
     show.table(
-        ("machine", "records", "last capture", "tokens raw", "kept"),
+        ("machine", "records", "newest", "tokens raw", "kept"),
         (
             (
                 f"{tally.name} (this one)" if tally.key == machine_id else tally.name,

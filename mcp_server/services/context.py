@@ -129,7 +129,10 @@ class Context:
         ) as unit:
             record = unit.context.get(record_id) if is_id(record_id, "cx") else None
             if record is None:
-                raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
+                raise NotFound(
+                    "there is no such context record",
+                    hint="context_recall (claudetools context recall) finds records and their ids",
+                )
             # An entry stays for good, and a value may have come into the vault after this title was kept.
             unit.about(Subject("context", record.record_id, strike(record.title).text))
         return record

@@ -61,7 +61,10 @@ class Forgetting:
         known = record_id if is_id(record_id, "cx") else ""
         with self._work.audited(actor, "context.forget", Subject("context", known), purpose=said) as unit:
             if not known or not unit.context.forget(known, unit.now_us):
-                raise NotFound("there is no such context record", hint="context_recall finds records and their ids")
+                raise NotFound(
+                    "there is no such context record",
+                    hint="context_recall (claudetools context recall) finds records and their ids",
+                )
         shelf.take_off_shelves(self._home, known)
         return Forgotten(known, unit.receipt.entry_id, self._tidied())
 
@@ -113,6 +116,7 @@ class Forgetting:
             raise Invalid(
                 "say which records are to be forgotten",
                 fields={"filters": "at least one: client, project, session, person, machine, kind, tag, a time"},
+                hint="claudetools context forget --client NAME --preview",
             )
         return wanted, "; ".join(words)
 

@@ -106,6 +106,14 @@ def test_a_repository_without_remote_keeps_an_id_that_moves_with_it(tmp_path: Pa
     ]
 
 
+def test_a_repository_of_another_user_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = repository(tmp_path / "theirs")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    known = identify(str(made), "ma_1")
+    assert not (made / ".git" / "claudetools-project").exists()
+    assert identify(str(made), "ma_1").project_id == known.project_id
+
+
 def test_same_named_repositories_are_not_mixed_up(tmp_path: Path):
     one, other = repository(tmp_path / "x" / "app"), repository(tmp_path / "y" / "app")
     assert identify(str(one), "ma_1").project_id != identify(str(other), "ma_1").project_id
