@@ -21,6 +21,7 @@ Found = tuple[int, int, str]
 
 _SOLID = 20  # letters and digits in one run
 _BROKEN = 28  # letters, digits, `_` and `-` in one run
+_LONGEST = 512  # characters by which a run is made longer on either side
 _BEFORE = 72  # characters in which a name is looked for
 _NEAR = 44  # of these, where nothing but the name of a service speaks for it
 
@@ -106,15 +107,21 @@ def _can_be(word: bytes) -> bool:
 
 def _whole(plain: bytes, start: int, end: int) -> tuple[int, int]:
     """The run with those beside it, of which a sign of base64 or a dot parts it."""
-    while start > 1 and plain[start - 1] in b"+/._-~" and plain[start - 2] in _ALNUM and _long(plain, start - 2, -1):
+    least, most = max(0, start - _LONGEST), min(len(plain), end + _LONGEST)
+    while (
+        start > least + 1
+        and plain[start - 1] in b"+/._-~"
+        and plain[start - 2] in _ALNUM
+        and _long(plain, start - 2, -1)
+    ):
         start -= 2
-        while start and plain[start - 1] in _ALNUM:
+        while start > least and plain[start - 1] in _ALNUM:
             start -= 1
-    while end + 1 < len(plain) and plain[end] in _TAIL and plain[end + 1] in _ALNUM and _long(plain, end + 1, 1):
+    while end + 1 < most and plain[end] in _TAIL and plain[end + 1] in _ALNUM and _long(plain, end + 1, 1):
         end += 2
-        while end < len(plain) and plain[end] in _ALNUM:
+        while end < most and plain[end] in _ALNUM:
             end += 1
-    while end < len(plain) and plain[end] == ord("="):
+    while end < most and plain[end] == ord("="):
         end += 1
     return start, end
 

@@ -276,7 +276,7 @@ def test_without_a_vault_formats_are_struck_all_the_same() -> None:
 
 HOSTILE = [
     "password=", "://a:b@", "$1$", "cookie: a=", "-----BEGIN RSA PRIVATE KEY-----\n", "eyJ", "<private>", "don't remember this: x\n",
-    "[struck: x] ", REFERENCE, "curl -u ", "token=0123456789abcdef0123 ", "AZDO", "q~", "https://a.b/hooks/", "key ", "\ud800", "\0", "aB", '{"a":',
+    "[struck: x] ", REFERENCE, "curl -u ", "token=0123456789abcdef0123 ", "AZDO", "q~", "https://a.b/hooks/", "key ", "a1b2c3d4e5f6a7b8c9d0e1f2-", "\ud800", "\0", "aB", '{"a":',
 ]  # fmt: skip
 
 
