@@ -148,11 +148,6 @@ def _measured(kind: str, material: Material, count: int, server: MariaDB | None)
         if server is not None:
             server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
         gc.collect()
-        with begin(app.engine, write=True, wait_s=600) as unit:
-            names = ("context_records", "context_postings", "context_frequencies")
-            for name in names if server is not None else ("",):
-                unit.connection.exec_driver_sql(f"ANALYZE TABLE {name}" if name else "ANALYZE").close()
-            unit.commit()
         _tell(kind, f"{count:,} records filled in {time.perf_counter() - begun:.0f} s")
         column.said["disk, KB a record"] = f"{(_disk(kept, server) - empty) / count / 1000:.1f}" + (
             " whole" if whole else " cut"
@@ -160,7 +155,8 @@ def _measured(kind: str, material: Material, count: int, server: MariaDB | None)
         _starts(kept, column)
         _recalls(kept, material, column)
         _captures(kept, material, column, now_us)
-        _tell(kind, f"{count:,} records measured")
+        for name, figure in column.figures.items():  # a run that is cut off later has said this much
+            _tell(kind, f"{count:,}: {name}: {figure.median:.1f} / {figure.p95:.1f} ms")
     return column
 
 
