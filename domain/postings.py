@@ -143,9 +143,10 @@ def best(question: Sequence[tuple[float, Blocks]], most: int, scope: Scope | Non
     for number in sorted(numbers, reverse=True):
         within = -1 if scope is None else scope.bits.get(number, 0)
         here = [(low, high, blocks[number]) for low, high, blocks in asked if number in blocks]
-        if not within or sum(low + high for low, high, _ in here) <= bar:
+        highest = sum(low + high for low, high, _ in here)
+        if not within or highest <= bar:
             continue
-        slices: list[int] = []
+        slices = [0] * highest.bit_length()
         for low, high, block in here:
             lows, highs = _planes(block)
             _add(slices, lows & within, low)
@@ -161,15 +162,15 @@ def best(question: Sequence[tuple[float, Blocks]], most: int, scope: Scope | Non
 
 
 def _add(slices: list[int], bits: int, weight: int) -> None:
-    """Adds `weight` to the number at each of these bits; the numbers are written in slices, lowest first."""
+    """Adds `weight` to the number at each of these bits; the numbers are written in slices, lowest first, enough of them."""
     at = 0
     while weight and bits:
         if weight & 1:
             carry, to = bits, at
             while carry:
-                if to >= len(slices):
-                    slices.extend([0] * (to + 1 - len(slices)))
-                slices[to], carry = slices[to] ^ carry, slices[to] & carry
+                held = slices[to]
+                slices[to] = held ^ carry
+                carry &= held
                 to += 1
         weight >>= 1
         at += 1
