@@ -20,20 +20,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
+from domain.recall import Counts
+
 BLOCK = 1 << 14
 """Numbers in a block."""
-GONE, LONG_FORM, DIGEST, PERSON = range(4)
-"""How much a term says of a record: nothing, it stands in the long form alone, in the digest, in what the person wrote."""
+GONE, LITTLE, MUCH, NAMED = range(4)
+"""How much a term says of a record: nothing; it is said there; it is said often; it is in the name of a file."""
+_OFTEN = 3
 MOST_SPARSE = 128
 """Entries of a list.  One more, and the block is kept as planes: up to sixteen times as long, and added up in microseconds."""
 _TIER_BITS = 2
 _PLANE = BLOCK // 8
 _BITS = tuple(1 << bit for bit in range(8))
-_FINEST = 48
-"""The weight of the rarest term of a question in the digest."""
-_LOW, _HIGH = 0.3, 1.0
-"""What a term adds for each bit of its tier, as shares of its inverse document frequency.  So it counts .3 in the long
-form, 1 in the digest, 1.3 in the person's words: BM25's saturated frequencies, about."""
+_FINEST = 30
+"""The unit of weights: one term of the rarest that a question has, said as often as usual."""
+_LOW, _HIGH = 0.9, 1.6
+"""What a term adds for each bit of its tier, as shares of its inverse document frequency: .9, 1.6, 2.5.  About what
+`domain.recall` makes of it once all counts are known; said once or twice it counts 0.7 to 1.3, often 1.5 to 2, in a name 3 and more."""
 
 Tiers = Mapping[int, int]
 """The tier of each term's key in one record."""
@@ -48,11 +51,11 @@ def key_of(token: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def tier_of(person: int, rest: int) -> int:
-    """The tier of a term by its counts in the person's field and in the digest (`domain.recall.term_counts`)."""
-    if person:
-        return PERSON
-    return DIGEST if rest else LONG_FORM
+def tier_of(counts: Counts) -> int:
+    """The tier of a term by how often a record says it, and where."""
+    if counts.names:
+        return NAMED
+    return MUCH if counts.person + counts.rest >= _OFTEN else LITTLE
 
 
 def changed(block: bytes, entries: Iterable[tuple[int, int]]) -> bytes:
@@ -80,7 +83,7 @@ def made(entries: Iterable[int]) -> bytes:
 def holds(block: bytes) -> list[tuple[int, int]]:
     """All (place, tier) of a block, in order."""
     if len(block) <= MOST_SPARSE * 2:
-        return [(entry >> _TIER_BITS, entry & PERSON) for entry in _listed(block)]
+        return [(entry >> _TIER_BITS, entry & NAMED) for entry in _listed(block)]
     return list(places(*_planes(block)))
 
 
@@ -220,7 +223,7 @@ def _planes(block: bytes) -> tuple[int, int]:
         return int.from_bytes(block[:_PLANE], "little"), int.from_bytes(block[_PLANE:], "little")
     tiers = (bytearray(), bytearray(_PLANE), bytearray(_PLANE), bytearray(_PLANE))
     for entry in _listed(block):
-        tiers[entry & PERSON][entry >> 5] |= _BITS[entry >> _TIER_BITS & 7]
+        tiers[entry & NAMED][entry >> 5] |= _BITS[entry >> _TIER_BITS & 7]
     first, second, third = (int.from_bytes(tier, "little") for tier in tiers[1:])
     return first | third, second | third
 
@@ -242,7 +245,7 @@ def _written(listed: array[int]) -> bytes:
 def _as_planes(listed: Iterable[int]) -> bytes:
     planes = bytearray(2 * _PLANE)
     for entry in listed:
-        _put(planes, entry >> _TIER_BITS, entry & PERSON)
+        _put(planes, entry >> _TIER_BITS, entry & NAMED)
     return bytes(planes)
 
 

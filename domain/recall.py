@@ -272,7 +272,7 @@ def term_counts(
 def frequency(terms: str, token: str) -> Counts | None:
     """How often a record says a token, out of the stored form; None where it does not."""
     said = _entries(terms).get(token)
-    return _counts(said) if said else None
+    return counts_of(said) if said else None
 
 
 def _entries(terms: str) -> dict[str, str]:
@@ -281,7 +281,8 @@ def _entries(terms: str) -> dict[str, str]:
     return dict(zip(parts, parts, strict=False))
 
 
-def _counts(said: str) -> Counts:
+def counts_of(said: str) -> Counts:
+    """The counts of one token, out of their stored form."""
     person, _, digest = said.partition(",")
     p, d = person.lstrip("0"), digest.lstrip("0")
     step = len(person) - len(p)  # where p is 0, its own digit stands for the one time that is not written
@@ -310,7 +311,7 @@ def rank(
     read = [(record, _entries(record.terms)) for record in records]
     usual = sum(len(entries) for _, entries in read) / max(1, len(read))
     for record, entries in read:
-        said = {token: _counts(entries[token]) for token in tokens if token in entries}
+        said = {token: counts_of(entries[token]) for token in tokens if token in entries}
         unscaled = _score(said, worth, len(entries) / max(1.0, usual))
         held = said.keys()
         told = {token for token, counts in said.items() if counts.person or counts.digest or counts.names}

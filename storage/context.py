@@ -37,8 +37,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from domain.context import EVERYTHING, ContextRecord, Wanted
 from domain.errors import Unavailable
 from domain.facets import FIELDS, facets
-from domain.postings import LONG_FORM, key_of, tier_of
-from domain.recall import Record, Statistics
+from domain.postings import LITTLE, key_of, tier_of
+from domain.recall import Record, Statistics, counts_of
 from storage.engine import is_mariadb
 from storage.finding import CANDIDATES, NEWEST, PERSON, RECORDS, REST, Finding
 from storage.guard import Guard
@@ -465,12 +465,11 @@ def _keys(record: ContextRecord | Row[Any]) -> dict[int, int]:
     keys: dict[int, int] = {}
     for entry in record.terms.split():
         token, _, counts = entry.partition(":")
-        person, _, rest = counts.partition(",")
-        keys[key_of(token)] = tier_of(int(person), int(rest))
+        keys[key_of(token)] = tier_of(counts_of(counts))
     tags, files = (json.loads(said or "[]") if isinstance(said, str) else said for said in (record.tags, record.files))
     fields = {name: getattr(record, name) for name in FIELDS}
     for facet in facets(fields, record.updated_us, tags, files):
-        keys[key_of(facet)] = LONG_FORM
+        keys[key_of(facet)] = LITTLE
     return keys
 
 

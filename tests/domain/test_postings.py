@@ -10,11 +10,11 @@ from domain.context import ContextRecord, Wanted
 from domain.facets import FIELDS, asked, facets
 from domain.postings import (
     BLOCK,
-    DIGEST,
     GONE,
-    LONG_FORM,
+    LITTLE,
     MOST_SPARSE,
-    PERSON,
+    MUCH,
+    NAMED,
     Scope,
     best,
     changed,
@@ -23,9 +23,10 @@ from domain.postings import (
     made,
     tier_of,
 )
+from domain.recall import frequency, term_counts
 
 DAY_US = 86_400_000_000
-TIERS = (LONG_FORM, DIGEST, PERSON)
+TIERS = (LITTLE, MUCH, NAMED)
 
 
 def blocks_of(tiers: dict[int, int]) -> dict[int, bytes]:
@@ -50,12 +51,12 @@ def test_a_block_holds_what_was_put_in_whatever_its_form(count: int):
 
 @pytest.mark.parametrize("count", [3, MOST_SPARSE + 5])
 def test_of_a_block_from_which_all_was_taken_nothing_is_left(count: int):
-    block = changed(b"", [(place, PERSON) for place in range(count)])
+    block = changed(b"", [(place, NAMED) for place in range(count)])
     assert changed(block, [(place, GONE) for place in range(count)]) == b""
 
 
 def test_no_block_is_longer_than_its_column():
-    assert len(changed(b"", [(place, PERSON) for place in range(BLOCK)])) == 4096
+    assert len(changed(b"", [(place, NAMED) for place in range(BLOCK)])) == 4096
 
 
 def weigh(question: list[tuple[float, dict[int, int]]], most: int, within: set[int] | None = None) -> list[int]:
@@ -63,7 +64,7 @@ def weigh(question: list[tuple[float, dict[int, int]]], most: int, within: set[i
     dearest = max(worth for worth, _ in question)
     scores: dict[int, int] = {}
     for worth, tiers in question:
-        low, high = (max(1, round(48 * worth * share / dearest)) for share in (0.3, 1.0))
+        low, high = (max(1, round(30 * worth * share / dearest)) for share in (0.9, 1.6))
         for number, tier in tiers.items():
             if within is None or number in within:
                 scores[number] = scores.get(number, 0) + (tier & 1) * low + (tier >> 1) * high
@@ -88,7 +89,7 @@ def test_the_best_are_those_that_weighing_one_by_one_finds(seed: int):
     places = [set(chance.sample(range(40_000), 3000)) for _ in range(2)]
     kinds = set(chance.sample(range(40_000), 20_000))
     scope = Scope(
-        [[blocks_of(dict.fromkeys(place, LONG_FORM)) for place in places], [blocks_of(dict.fromkeys(kinds, LONG_FORM))]]
+        [[blocks_of(dict.fromkeys(place, LITTLE)) for place in places], [blocks_of(dict.fromkeys(kinds, LITTLE))]]
     )
     within = (places[0] | places[1]) & kinds
     assert best(stored, 50, scope) == weigh(question, 50, within)
@@ -97,13 +98,17 @@ def test_the_best_are_those_that_weighing_one_by_one_finds(seed: int):
 
 def test_a_question_without_worth_or_without_postings_has_no_answer():
     assert best([], 50) == []
-    assert best([(0.0, blocks_of({1: PERSON}))], 50) == []
+    assert best([(0.0, blocks_of({1: NAMED}))], 50) == []
     assert best([(1.0, {})], 50) == []
 
 
-def test_what_a_person_wrote_says_most_and_the_long_form_least():
-    assert [tier_of(2, 0), tier_of(0, 3), tier_of(0, 0)] == [PERSON, DIGEST, LONG_FORM]
-    assert best([(1.0, blocks_of({1: DIGEST, 2: LONG_FORM, 3: PERSON}))], 3) == [3, 1, 2]
+def test_the_name_of_a_file_says_most_and_what_is_said_once_least():
+    terms = term_counts(["xoften", "xonce", "xoften"], ["xtold"], ["xoften"], ["xfile"])
+    tiers = {
+        token: tier_of(counts) for token in ("xoften", "xonce", "xtold", "xfile") if (counts := frequency(terms, token))
+    }
+    assert tiers == {"xoften": MUCH, "xonce": LITTLE, "xtold": LITTLE, "xfile": NAMED}
+    assert best([(1.0, blocks_of({1: MUCH, 2: LITTLE, 3: NAMED}))], 3) == [3, 1, 2]
 
 
 def test_keys_hold_no_words_and_differ():
