@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mcp_server.cli import show
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -40,13 +42,18 @@ class _Bar:
         if self._made is None:
             self._made = self._start()
         bar, task = self._made
-        bar.update(task, description=f"{self._what} {part}".strip(), completed=done, total=total or None)
+        bar.update(task, description=_named(self._what, part), completed=done, total=total or None)
 
     def _start(self) -> tuple[Progress, TaskID]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         # Lines that are printed meanwhile go above the bar, where both are seen.
         bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
         bar.start()
@@ -58,6 +65,11 @@ class _Bar:
             self._made[0].stop()
 
 
+def _named(what: str, part: str) -> str:
+    """What is done, and the part of it, on one line; that may be a folder's name, and so anything."""
+    return " ".join(show.clean(f"{what} {part}").split())
+
+
 def _lines(what: str, things: str) -> Tell:
     last = time.monotonic()
 
@@ -65,6 +77,8 @@ def _lines(what: str, things: str) -> Tell:
         nonlocal last
         if time.monotonic() - last >= EVERY_S:
             last = time.monotonic()
-            print(f"{what} {part}: {done}{f' of {total}' if total else ''} {things}", file=sys.stderr, flush=True)
+            print(
+                f"{_named(what, part)}: {done}{f' of {total}' if total else ''} {things}", file=sys.stderr, flush=True
+            )
 
     return tell
