@@ -55,7 +55,7 @@ for question in given["questions"]:
     found.append([list(dict.fromkeys(names or re.findall(given["name"], said.getvalue())))[:20], (time.perf_counter() - begun) * 1000])
 taken = []
 for at in range(given["runs"] + 2):
-    event = {{"session_id": "00000000-0000-4000-8000-%012d" % at, "cwd": given["folder"], "source": "startup",
+    event = {{"session_id": "00000000-0000-4000-8000-%012d" % at, "cwd": "/home/person", "source": "startup",
              "hook_event_name": "SessionStart", "transcript_path": ""}}
     begun = time.perf_counter()
     done = subprocess.run([os.path.join(beside, hook[0]), *hook[1:]], input=json.dumps(event).encode(), capture_output=True, cwd=given["folder"])

@@ -103,9 +103,12 @@ def _spoken(said: Mapping[str, object], number: int, folder: Path) -> Iterator[t
         name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{number} {key}"))
         path = folder / f"{name}.jsonl"
         with path.open("w", encoding="utf-8") as out:
+            before: object = None
             for place, turn in enumerate(turns):
                 at = begun + timedelta(seconds=_TURN_S * place)
-                out.write(json.dumps(_row(name, turn, at, person=turn["speaker"] == said["speaker_a"])) + "\n")
+                row = _row(name, turn, at, person=turn["speaker"] == said["speaker_a"]) | {"parentUuid": before}
+                before = row["uuid"]
+                out.write(json.dumps(row) + "\n")
         ended = begun + timedelta(seconds=_TURN_S * len(turns))
         yield int(found.group(1)), Told(name, path, "", int(ended.timestamp() * 1_000_000))
 
