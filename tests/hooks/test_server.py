@@ -78,7 +78,16 @@ class Line:
             "updated_us": self.now_us(),
         }
         row |= dict.fromkeys(
-            ("created_us", "pinned", "transcript_size", "raw_tokens", "digest_tokens", "person_length", "rest_length"),
+            (
+                "created_us",
+                "pinned",
+                "transcript_size",
+                "raw_tokens",
+                "digest_tokens",
+                "person_length",
+                "rest_length",
+                "indexed",
+            ),
             0,
         )
         row |= more
