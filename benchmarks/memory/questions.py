@@ -50,13 +50,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the names of the sessions that answer it, and where and when it is asked (0: now)."""
+    """A question, the names of the sessions that answer it, and where and when it is asked (0: now).
+
+    `category` is the data's own: 1 needs several sessions, 2 asks when, 3 needs knowledge of the world, 4 needs one session.
+    """
 
     text: str
     gold: frozenset[str]
     repo: str = ""
     branch: str = ""
     at_us: int = 0
+    category: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def conversations(file: Path, folder: Path) -> Course:
             said = _EVIDENCE.findall(" ".join(asked.get("evidence") or ()))
             gold = frozenset(names[int(session)].name for session in said if int(session) in names)
             if asked["category"] != ADVERSARIAL and gold:
-                questions.append(Question(str(asked["question"]), gold))
+                questions.append(Question(str(asked["question"]), gold, category=int(asked["category"])))
     return Course("conversations", [*told, *questions])
 
 

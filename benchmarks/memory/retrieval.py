@@ -23,6 +23,8 @@ from tests.kit.mariadb import MariaDB
 OURS = ("claudetools on SQLite", "claudetools on MariaDB")
 LONG, SHORT = "long form", "records"
 ALIKE = 0.005
+WORLD = 3
+CATEGORIES = {1: "several sessions", 2: "when", 3: "knowledge of the world", 4: "one session"}
 
 
 def main(options: Options) -> None:
@@ -51,6 +53,23 @@ def _conversations(options: Options, place: Path, server: MariaDB) -> None:
     _met("R@10 >= .93", all(one.recall(10) >= 0.93 for one in ours))
     _met("MRR >= .805", all(one.mrr() >= 0.805 for one in ours))
     _alike(ours)
+    _by_category(course, ours[0])
+
+
+def _by_category(course: Course, whole: Score) -> None:
+    """Where the points are lost: by the data's categories, and without the one that words alone cannot answer."""
+    parts: dict[str, Score] = {}
+    for question, found in zip(course.questions, whole.found, strict=True):
+        names = [CATEGORIES.get(question.category, "other")]
+        if question.category != WORLD:
+            names.append(f"all but {CATEGORIES[WORLD]}")
+        for name in names:
+            parts.setdefault(name, Score(name)).found.append(found)
+    for name in sorted(parts):
+        one = parts[name]
+        print(
+            f"  {name:34} n {len(one.found):5}  R@5 {one.recall(5):.3f}  R@10 {one.recall(10):.3f}  MRR {one.mrr():.3f}"
+        )
 
 
 def _coding(options: Options, _place: Path, server: MariaDB) -> None:
