@@ -265,6 +265,10 @@ class Context:
         """`Finding.newest`."""
         return self._finding.newest(wanted, limit=limit)
 
+    def newest_heads(self, wanted: Wanted = EVERYTHING, *, limit: int = NEWEST) -> list[Record]:
+        """`Finding.newest_heads`."""
+        return self._finding.newest_heads(wanted, limit=limit)
+
     def frequencies(self, tokens: Iterable[str]) -> dict[str, int]:
         """`Finding.frequencies`."""
         return self._finding.frequencies(tokens)

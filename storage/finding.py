@@ -49,6 +49,8 @@ _LISTED = (
     "raw_tokens",
 )  # fmt: skip
 
+_HEADS = ("record_id", "owner_id", "project", "client")
+
 # What a question answers with is a line; of the digest no more than tells near-duplicates apart comes over the wire.
 _HIT = [
     func.substr(context_records.c.digest, 1, 400).label(name) if name == "digest" else context_records.c[name]
@@ -111,6 +113,13 @@ class Finding:
 
     def newest(self, wanted: Wanted = EVERYTHING, *, limit: int = NEWEST) -> list[Record]:
         """The newest records of what is wanted."""
+        return [_listed_record(row) for row in self._newest_rows(wanted, limit, _LISTED)]
+
+    def newest_heads(self, wanted: Wanted = EVERYTHING, *, limit: int = NEWEST) -> list[Record]:
+        """The same, of each only whose it is and where it belongs; nothing of their texts is read."""
+        return [Record(**row) for row in self._newest_rows(wanted, limit, _HEADS)]
+
+    def _newest_rows(self, wanted: Wanted, limit: int, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
         within = None
         if not _is_ordered(wanted):
             groups = self._facets(wanted)
@@ -118,12 +127,12 @@ class Finding:
             within = Scope([[blocks[key] for key in group] for group in groups])
         numbers = union(*self._newest(wanted, within, limit)).subquery()
         found = self._connection.execute(
-            select(*(context_records.c[name] for name in _LISTED))
+            select(*(context_records.c[name] for name in columns))
             .join(numbers, numbers.c.number == context_records.c.number)
             .order_by(context_records.c.updated_us.desc(), context_records.c.number.desc())
             .limit(limit),
         )
-        return [_listed_record(row) for row in found.mappings()]
+        return ({str(name): value for name, value in row.items()} for row in found.mappings())
 
     def _known_at_once(
         self, tokens: Sequence[str], filters: Sequence[int]
@@ -255,13 +264,12 @@ def _rarest(tokens: Sequence[str], known: Mapping[str, int], most: int = QUESTIO
 
 
 def _is_ordered(wanted: Wanted) -> bool:
-    """Whether an index has the records that are wanted in the order of their times, but for few that are not."""
-    places_and_times = {"project", "client", "since_us", "until_us"}
-    if wanted.project or wanted.client:
-        places_and_times.add(
-            "owner_id"
-        )  # a person's own of a project: few others lie between, and a round trip is spared
-    return not any(getattr(wanted, name) for name in wanted.__dataclass_fields__ if name not in places_and_times)
+    """Whether an index has the records that are wanted in the order of their times.
+
+    A person's own of a place are not: thousands of other persons' may lie between them.
+    """
+    in_order = {"project", "client", "since_us", "until_us"}
+    return not any(getattr(wanted, name) for name in wanted.__dataclass_fields__ if name not in in_order)
 
 
 def _listed_record(row: RowMapping | Mapping[str, Any]) -> Record:

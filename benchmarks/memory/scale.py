@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import random
+import shutil
 import sys
 import time
 import uuid
@@ -30,7 +31,7 @@ from benchmarks.timing import Figure, processes
 from domain.actors import Subject
 from domain.context import ContextRecord, Filters
 from domain.ids import new_id
-from hooks import shelf
+from hooks import shelf, trust
 from hooks.project import identify
 from storage.address import parse_address
 from storage.context import Context
@@ -137,7 +138,10 @@ def _measured(kind: str, material: Material, count: int, server: MariaDB | None)
     column = Column(count)
     with memory(server) as kept:
         app, whole = kept.app, count <= WHOLE
-        projects = [identify(str(kept.folder(name)), app.settings.machine_id).project_id for name in ("large", "small")]
+        known = [identify(str(kept.folder(name)), app.settings.machine_id) for name in ("large", "small")]
+        projects = [one.project_id for one in known]
+        for one in known:
+            trust.trust(str(app.settings.home), one)
         now_us = app.work.clock()
         empty = _disk(kept, server)
         begun = time.perf_counter()
@@ -193,6 +197,7 @@ def _recalls(kept: Memory, material: Material, column: Column) -> None:
     app, chance = kept.app, random.Random(5)
     actor = agent(app)
     large, small = (str(kept.folder(name, "feature-x")) for name in ("large", "small"))
+    strange = _second_clone(kept, "large")
     prompts = [record.body_person[:LONGEST] for record in material.records if len(record.body_person) >= 40]
     chance.shuffle(prompts)
     titles = [record.title.split() for record in material.records if len(record.title.split()) >= 4]
@@ -216,6 +221,8 @@ def _recalls(kept: Memory, material: Material, column: Column) -> None:
         "recall: prompts, a large project": [recall(text, large, project=".") for text in prompts],
         "recall: three words, over all": [recall(text) for text in short],
         "recall: three words, a large project": [recall(text, large, project=".") for text in short],
+        "recall: three words, large and not trusted": [recall(text, strange, project=".") for text in short],
+        "list: large and not trusted": [recall("", strange)] * ASKED,
         "recall: three words, a person's, a month": [
             recall(text, person="person-3", since="2 months ago", until="1 month ago") for text in short
         ],
@@ -233,6 +240,14 @@ def _recalls(kept: Memory, material: Material, column: Column) -> None:
 
     name = "of it: the audit entry of a recall"
     column.figures[name] = _timed(name, [audit] * ASKED)
+
+
+def _second_clone(kept: Memory, name: str) -> str:
+    """A folder that claims a project's remote and was trusted by nobody."""
+    clone = kept.folder(name).parent / f"{name}-again"
+    if not clone.exists():
+        shutil.copytree(kept.folder(name), clone)
+    return str(clone)
 
 
 def _timed(name: str, acts: Sequence[Callable[[], object]]) -> Figure:

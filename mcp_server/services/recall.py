@@ -100,7 +100,7 @@ class Recall:
     def _leaves_out(self, actor: Actor, wanted: Wanted, place: Place, sight: trust.Sight) -> bool:
         """Whether other persons left something there that this folder is not told."""
         with self._work.reading(actor) as unit:
-            there = unit.context.newest(wanted, limit=trust.MORE_TO_READ)
+            there = unit.context.newest_heads(wanted, limit=trust.MORE_TO_READ)
         return len(sight.shown(there, place)) < len(there)
 
     def _found(
@@ -108,7 +108,9 @@ class Recall:
     ) -> list[Ranked]:
         with self._work.reading(actor) as unit:
             if not tokens:
-                listed = unit.context.newest(wanted, limit=limit + 1 if sight.is_whole else trust.MORE_TO_READ)
+                # Where a person's own alone are asked for, none of them is left out below.
+                enough = sight.is_whole or bool(wanted.owner_id)
+                listed = unit.context.newest(wanted, limit=limit + 1 if enough else trust.MORE_TO_READ)
                 ranked = newest(sight.shown(listed, place), place, self._work.clock())
                 ranked.sort(key=lambda entry: (_is_own(entry, actor), -entry.record.updated_us))
                 return ranked[:limit]
