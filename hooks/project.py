@@ -24,6 +24,7 @@ _ID = re.compile(r"pj_[0-9a-f]{32}\Z")
 _SECTION = re.compile(r'\s*\[\s*(\w+)\s*(?:"((?:[^"\\]|\\.)*)")?\s*\]')
 _URL = re.compile(r"\s*url\s*=\s*(.+?)\s*\Z", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[^/@]*@)?(\[[^\]]*\]|[^/:]*)(?::(\d+))?/*(.*)\Z", re.IGNORECASE)
+_FOREIGN_PATH = re.compile(r"(?:[A-Za-z]:[\\/]|\\\\)[^\0\n]{0,4000}\Z")
 _SCP_LIKE = re.compile(r"(?:[^/@]*@)?([^/:@\[\]]+|\[[^\]]*\]):(?!/?/)(.+)\Z")
 _DEFAULT_BRANCHES = frozenset({"main", "master", "trunk"})
 _DEFAULT_PORTS = frozenset({"22", "80", "443", "9418"})
@@ -73,6 +74,14 @@ def identify(folder: str, machine_id: str) -> Project:
     own = _minted(common) or _hashed("path", machine_id, common)
     name = os.path.basename(os.path.dirname(common) if os.path.basename(common) == ".git" else common)
     return Project(own, name.removesuffix(".git"), root, branch, anchor=anchor, machine_id=machine_id)
+
+
+def of_another_system(folder: str, machine_id: str) -> Project | None:
+    r"""The project of a folder whose path is of another system's form (`C:\work\shop`), by that path; None for any other."""
+    if not _FOREIGN_PATH.match(folder):
+        return None
+    name = re.split(r"[\\/]", folder.rstrip("\\/"))[-1]
+    return Project(_hashed("path", machine_id, folder), name or folder, folder, machine_id=machine_id)
 
 
 def normalised(url: str, base: str = "/") -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hooks import spool
 from hooks.event import is_session_id, is_transcript_path
 from hooks.files import read_object
-from hooks.project import client_of, identify
+from hooks.project import client_of, identify, of_another_system
 from mcp_server.services.transcripts import read_part, total_size
 
 KEPT_DAYS = 30
@@ -82,11 +82,15 @@ def soon_deleted(projects: Iterable[Path], now_s: float, since_s: float) -> list
 def note_of(path: Path, home: str, machine_id: str) -> spool.Note:
     """The note that its hooks would have left of a session, by what its first rows say.
 
-    Its folder may be gone: then the project is known by the path alone.  The branch is left to the
-    rows: what is checked out today says nothing of then.
+    Its folder may be gone, or one of another system: then the project is known by the path alone.
+    The branch is left to the rows: what is checked out today says nothing of then.
     """
     folder = _started_in(path)
-    project = identify(folder, machine_id) if folder else None
+    project = of_another_system(folder, machine_id)
+    if project is not None:
+        folder = ""  # nothing here lies below it
+    elif folder:
+        project = identify(folder, machine_id)
     return spool.Note(
         "",
         "",
@@ -110,7 +114,7 @@ def _started_in(path: Path) -> str:
         folder = str(json.loads(found.group(1)))
     except ValueError:
         return ""
-    return folder if folder.startswith("/") and "\0" not in folder else ""
+    return folder if "\0" not in folder and (folder.startswith("/") or of_another_system(folder, "")) else ""
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ DAY_S = 86_400
 
 
 def transcript(
-    place: Any, name: str, *, folder: Path | None = None, slug: str = "-work-shop", age_days: float = 0
+    place: Any, name: str, *, folder: PurePath | None = None, slug: str = "-work-shop", age_days: float = 0
 ) -> Path:
     """A transcript as the client leaves it, of a session that no hook told of."""
     path = place.root / "projects" / slug / f"{name}.jsonl"
@@ -118,6 +118,17 @@ def test_a_folder_that_is_gone_is_known_by_its_path(place: Any):
     assert first["project_name"] == "here"
 
 
+def test_a_folder_of_another_system_is_known_by_its_path(place: Any):
+    transcript(place, "checkout", folder=PureWindowsPath(r"D:\work\shop"))
+    transcript(place, "login", folder=PureWindowsPath(r"D:\work\shop"), slug="-other")
+    transcript(place, "search", folder=PureWindowsPath(r"work\shop"), slug="-third")
+    run(place)
+    told = {str(row["title"]).split()[2]: (row["project"], row["project_name"]) for row in place.records()}
+    assert told["checkout"] == told["login"] != ("", "")
+    assert told["checkout"][1] == "shop"
+    assert told["search"] == ("", "")
+
+
 def test_files_that_are_no_sessions_are_left_alone(place: Any):
     path = transcript(place, "checkout")
     (path.parent / "agent-a1.jsonl").write_text(path.read_text())
@@ -181,7 +192,7 @@ def test_no_folder_is_told_as_such(place: Any):
 
 IMPORT = """
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from mcp_server.bootstrap import build
 from mcp_server.config import load_settings
 from mcp_server.services.importing import Importing
