@@ -178,15 +178,16 @@ class Finding:
             for project, client, index in ((wanted.project, "", "project"), ("", wanted.client, "client"))
             if project or client
         ]
-        return [self._by_time(self._scope(one), index, limit) for one, index in places or [(wanted, "state")]]
+        return [
+            self._by_time(self._scope(one, by_state=index == "state"), index, limit)
+            for one, index in places or [(wanted, "state")]
+        ]
 
     def _by_time(self, scope: ColumnElement[bool], index: str, limit: int) -> Select[tuple[int]]:
         query = select(context_records.c.number).where(scope)
         if index:
-            # Both databases would now and then walk another index, and all its records to find few.
-            name = f"ix_context_{index}"
-            query = query.with_hint(context_records, f"FORCE INDEX ({name})", "mariadb")
-            query = query.with_hint(context_records, f"INDEXED BY {name}", "sqlite")
+            # Both databases would now and then walk another index, and all its records to find few (see `_scope`).
+            query = query.with_hint(context_records, f"FORCE INDEX (ix_context_{index})", "mariadb")
         ordered = query.order_by(context_records.c.updated_us.desc(), context_records.c.number.desc()).limit(limit)
         return ordered.subquery().select()
 
@@ -225,9 +226,14 @@ class Finding:
             known.update({row.term: int(row.documents) for row in found})
         return known
 
-    def _scope(self, wanted: Wanted) -> ColumnElement[bool]:
+    def _scope(self, wanted: Wanted, *, by_state: bool = True) -> ColumnElement[bool]:
+        """What must hold of a record.  Without `by_state`, SQLite cannot choose the index of all states and times.
+
+        That is its only way to be told so: SQLAlchemy leaves INDEXED BY out.
+        """
         rows = context_records.c
-        held = [rows.state == "active", rows.superseded_by == ""]
+        state = rows.state if by_state or self._on_server else rows.state.concat("")
+        held = [state == "active", rows.superseded_by == ""]
         places = [
             column == value for column, value in ((rows.project, wanted.project), (rows.client, wanted.client)) if value
         ]

@@ -329,6 +329,10 @@ def test_the_newest_come_in_the_order_of_an_index(engine: Engine, store: Store, 
         scans = [row for row in plan if "context_records" in str(row)]
         indexed = [row for row in scans if "ix_context" in str(row)]
         assert indexed, plan
+        for place in ("project", "client"):
+            assert any(f"ix_context_{place}" in str(row) for row in indexed) == bool(getattr(wanted, place)), plan
+        if wanted.project or wanted.client:
+            assert "ix_context_state" not in str(plan if store.kind == "sqlite" else [row[5] for row in indexed]), plan
         assert len(scans) - len(indexed) <= 1, plan  # the rows themselves, by their numbers
         if store.kind == "mariadb":
             assert not any("ilesort" in str(row) for row in indexed), plan
