@@ -174,7 +174,7 @@ class Finding:
         """Statements that give the numbers of the newest, each in the order of an index and no further than it must."""
         if within is not None and not _is_ordered(wanted):
             few = [context_records.c.number.in_(within.newest(_MOST_FILTERED))]
-            return [self._by_time(and_(self._scope(wanted), *few), "", limit)]
+            return [self._by_time(and_(self._scope(wanted, by_state=False), *few), "", limit)]
         places = [
             (replace(wanted, project=project, client=client), index)
             for project, client, index in ((wanted.project, "", "project"), ("", wanted.client, "client"))
@@ -200,7 +200,9 @@ class Finding:
         parts = self._newest(wanted, within, NEWEST) if newest else []
         if numbers:
             parts.append(
-                select(context_records.c.number).where(context_records.c.number.in_(numbers), self._scope(wanted))
+                select(context_records.c.number).where(
+                    context_records.c.number.in_(numbers), self._scope(wanted, by_state=False)
+                )
             )
         if not parts:
             return {}
