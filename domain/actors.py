@@ -70,6 +70,7 @@ ACTIONS: dict[str, str] = {
     "credential.delete": "a credential was taken out of use; its history stays",
     "credential.rotate": "a credential got a new value as a new version",
     "credential.decrypt": "a secret field was opened for the caller",
+    "credential.paste": "a value of the vault went into a conversation with a prompt; that version is exposed",
     "redaction.load": "all vault values were loaded into a machine's matcher, to strike them from text",
     "redaction.strike": "a vault value was struck from records that were written before it came in; an incident tells of it",
     "incident.open": "an incident was opened",

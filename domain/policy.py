@@ -19,6 +19,7 @@ _SCOPES: dict[str, str] = {
     "credential.delete": "credentials:write",
     "credential.rotate": "credentials:write",
     "credential.decrypt": "credentials:decrypt",
+    "credential.paste": "credentials:read",
     "incident.open": "incidents:write",
     "incident.update": "incidents:write",
     "incident.search": "incidents:read",

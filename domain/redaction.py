@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from domain import recognition
-from domain.masking import Matcher, reference
+from domain.masking import Matcher, Span, reference
 from domain.recall import UNSEEN
 
 VAULT = "vault value"
@@ -117,12 +117,11 @@ class Redactor:
         counts: Counter[str] = Counter()
         return Struck(self._strike_known(text, counts), dict(counts))
 
-    def _strike_known(self, text: str, counts: Counter[str]) -> str:
-        if self._matcher is None:
-            return text
-        spans = self._matcher.find(text)
-        if not spans:
-            return text
+    def known(self, text: str) -> list[Span]:
+        """Where the vault's values stand in a text: not in the references and marks that stand for them."""
+        spans = self._matcher.find(text) if self._matcher is not None else []
+        if self._matcher is None or not spans:
+            return []
         # A reference may be spelt like a value: a password that is the service's name.  Only what is really a reference of
         # this vault, or a mark of ours, may be; what merely looks like one hides nothing.
         labels = self._matcher.labels
@@ -131,13 +130,22 @@ class Redactor:
             for mark in _MARK.finditer(text)
             if mark[1] in recognition.NAMES or mark[2] in labels or mark[0] in labels
         ]
-        parts: list[str] = []
-        at = number = 0
+        standing: list[Span] = []
+        number = 0
         for span in spans:
             while number < len(kept) and kept[number][1] <= span.start:
                 number += 1
-            if number < len(kept) and kept[number][0] < span.end:
-                continue
+            if number == len(kept) or kept[number][0] >= span.end:
+                standing.append(span)
+        return standing
+
+    def _strike_known(self, text: str, counts: Counter[str]) -> str:
+        spans = self.known(text)
+        if not spans:
+            return text
+        parts: list[str] = []
+        at = 0
+        for span in spans:
             parts += [text[at : span.start], reference(span.label)]
             counts[VAULT] += 1
             at = span.end

@@ -211,8 +211,9 @@ class Door:
 
     def _warm(self) -> None:
         try:
-            machines = self.enter().app.machines
-            machines.report_in()
-            machines.sweep()
+            app = self.enter().app
+            app.machines.report_in()
+            app.machines.sweep()
+            app.guard.warm()
         except Exception:  # noqa: BLE001 - the next call meets the same failure and tells it
             return

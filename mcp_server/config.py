@@ -23,7 +23,7 @@ class Settings:
 
     `database` is a file name below it, or the URL of a MariaDB without a password; `hooks_account`
     the database account that hooks read with ("" where they use the same); `start_line` is "on" or
-    "off".
+    "off"; `paste_guard` "block", "warn" or "off".
     """
 
     home: Path
@@ -37,6 +37,7 @@ class Settings:
     database: str = "claudetools.db"
     hooks_account: str = ""
     start_line: str = "on"
+    paste_guard: str = "block"
 
     @property
     def is_embedded(self) -> bool:

@@ -123,6 +123,16 @@ class Credentials:
             .values(exposed_us=now_us)
         )
 
+    def version_of(self, credential_id: str, field: str, blind: bytes) -> int | None:
+        """The newest version of a field whose value has this blind index."""
+        query = select(func.max(sealed_fields.c.version)).where(
+            sealed_fields.c.credential_id == credential_id,
+            sealed_fields.c.field == field,
+            sealed_fields.c.blind == blind,
+        )
+        found = self._connection.execute(query).scalar_one()
+        return None if found is None else int(found)
+
     def sealed(self, head: Head, field: str) -> SealedField:
         """The sealed bytes of a field's version, with its wrapped keys.  Raises Broken."""
         seen = self._seen(head, field)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mcp_server.services.context import Context
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.explaining import Explaining
+    from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.machines import Machines
@@ -51,6 +52,7 @@ class App:
     scan: Scan
     tallies: Tallies
     explaining: Explaining
+    guard: Guard
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -103,6 +105,7 @@ def assemble(
     from mcp_server.services.context import Context
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.explaining import Explaining
+    from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.machines import Machines
@@ -139,4 +142,5 @@ def assemble(
         scan=Scan(str(settings.home), work, redaction),
         tallies=Tallies(work),
         explaining=Explaining(settings, redaction),
+        guard=Guard(settings, work, keyring, redaction),
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from domain.errors import Invalid
+from mcp_server.cli import presence
 from mcp_server.cli.show import Json, as_json, step
 from mcp_server.config import data_directory, load_settings, save_settings
 from mcp_server.services import plugin, statusline
@@ -68,6 +69,25 @@ def start_line(
         as_json({"start_line": state})
         return
     print(f"the line at a session's start is {state}")
+
+
+@app.command("paste-guard")
+def paste_guard(
+    state: Annotated[str, typer.Argument(metavar="block|warn|off", help="What a prompt with a secret in it meets.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Have prompts with a secret in them kept back, or only warned of, or not looked at.  Refuses under Claude Code."""
+    from dataclasses import replace
+
+    presence.refuse_under_claude("changing the paste guard")
+    if state not in ("block", "warn", "off"):
+        raise Invalid("the paste guard has no such state", fields={"block|warn|off": "one of the three"})
+    save_settings(replace(load_settings(), paste_guard=state))
+    if json:
+        as_json({"paste_guard": state})
+        return
+    print(f"the paste guard is set to {state}")
 
 
 @app.command()

@@ -97,3 +97,13 @@ def test_the_line_at_a_sessions_start_is_turned_off_and_on(run: Run, home: Path)
         assert run("plugin", "start-line", state).out == f"the line at a session's start is {state}\n"
         assert json.loads((home / "hooks.json").read_text())["start_line"] == state
     assert run("plugin", "start-line", "loud").code == 2
+
+
+def test_the_paste_guard_is_set_by_a_person_alone(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for state in ("warn", "off", "block"):
+        assert run("plugin", "paste-guard", state).out == f"the paste guard is set to {state}\n"
+        assert json.loads((home / "settings.json").read_text())["paste_guard"] == state
+    assert run("plugin", "paste-guard", "loud").code == 2
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert run("plugin", "paste-guard", "off").code == 4
+    assert json.loads((home / "settings.json").read_text())["paste_guard"] == "block"
