@@ -25,6 +25,7 @@ import re
 import time
 from bisect import bisect_right
 from collections import Counter
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _NAMES = 3.0
 # How often the long form says a term is kept in steps of half an octave.
 _STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _MOST_NAMES = 3
+_LONGEST_COUNTS = 64
+_FEW_TOKENS = 24
 _HALF_LIFE_US = 7 * DAY_US
 _RECENCY = 0.3
 _BRANCH = 0.8
@@ -271,16 +274,25 @@ def term_counts(
 
 def frequency(terms: str, token: str) -> Counts | None:
     """How often a record says a token, out of the stored form; None where it does not."""
-    said = _entries(terms).get(token)
-    return counts_of(said) if said else None
+    return _said(terms, [token]).get(token)
 
 
-def _entries(terms: str) -> dict[str, str]:
-    """The stored form as it is, by tokens.  Taken apart once for all tokens of a question: looking for each is slower."""
-    parts = iter(terms.replace(":", " ").split())
-    return dict(zip(parts, parts, strict=False))
+def _said(terms: str, tokens: Sequence[str]) -> dict[str, Counts]:
+    """How often a record says each of these tokens, out of the stored form; without those that it does not say."""
+    if len(tokens) > _FEW_TOKENS:  # taken apart once for all of them: looking for each is slower
+        parts = iter(terms.replace(":", " ").split())
+        entries = dict(zip(parts, parts, strict=False))
+        return {token: counts_of(entries[token]) for token in tokens if token in entries}
+    found = {}
+    for token in tokens:
+        at = terms.find(f" {token}:")
+        if at >= 0:
+            start = at + len(token) + 2
+            found[token] = counts_of(terms[start : start + _LONGEST_COUNTS].partition(" ")[0])
+    return found
 
 
+@lru_cache(maxsize=4096)
 def counts_of(said: str) -> Counts:
     """The counts of one token, out of their stored form."""
     person, _, digest = said.partition(",")
@@ -308,11 +320,11 @@ def rank(
     rare = {token for token in tokens if statistics.share(token) <= _RARE_SHARE}
     rare_worth = sum(worth[token] for token in rare)
     scored: list[Ranked] = []
-    read = [(record, _entries(record.terms)) for record in records]
-    usual = sum(len(entries) for _, entries in read) / max(1, len(read))
-    for record, entries in read:
-        said = {token: counts_of(entries[token]) for token in tokens if token in entries}
-        unscaled = _score(said, worth, len(entries) / max(1.0, usual))
+    read = [(record, record.terms.count(":")) for record in records]
+    usual = sum(length for _, length in read) / max(1, len(read))
+    for record, length in read:
+        said = _said(record.terms, tokens)
+        unscaled = _score(said, worth, length / max(1.0, usual))
         held = said.keys()
         told = {token for token, counts in said.items() if counts.person or counts.digest or counts.names}
         covered = sum(worth[token] for token in held & rare) / rare_worth if rare_worth else 0.0
