@@ -265,7 +265,7 @@ class Ticket:
 
 
 class BulkTicket:
-    """The right of a machine to unseal `count` fields into its matcher, and nothing else."""
+    """The right to unseal `count` fields that do not leave the process: into its matcher, or to be judged."""
 
     __slots__ = ("_left", "_lock", "receipt")
 

@@ -20,6 +20,8 @@ _SCOPES: dict[str, str] = {
     "credential.rotate": "credentials:write",
     "credential.decrypt": "credentials:decrypt",
     "credential.paste": "credentials:read",
+    "credential.report": "credentials:read",
+    "report.weak": "credentials:decrypt",
     "incident.open": "incidents:write",
     "incident.update": "incidents:write",
     "incident.search": "incidents:read",
@@ -120,3 +122,9 @@ def expose(actor: Actor, head: Head, wanted: str) -> None:
             f"an agent does not loosen the exposure of {head.reference}",
             hint="a person of the vault can, at the command line",
         )
+
+
+def judge(actor: Actor) -> None:
+    """Whether this actor may have all values opened, to be told which are weak."""
+    if actor.kind != "person":
+        raise Denied("an agent does not have all values opened", hint="a person can: claudetools report weak")

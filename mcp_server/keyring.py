@@ -175,6 +175,10 @@ class Keyring:
             except Broken:
                 continue
 
+    def unseal_to_judge(self, ticket: BulkTicket, fields: Iterable[SealedField]) -> Iterator[tuple[SealedField, Plain]]:
+        """The same for whoever looks at each value here and keeps nothing of it."""
+        return self.unseal_for_matcher(ticket, fields)
+
     def _data_key(self, sealed: SealedField) -> bytes:
         client_key = self._client_key(sealed.client_id, sealed.client_key_version, sealed.wrapped_client_key)
         return sealing.unwrap(

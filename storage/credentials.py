@@ -181,9 +181,12 @@ class Credentials:
         same = cell is not None and (cell["credential_id"], cell["version"]) == (head.credential_id, sealed.version)
         return cell is not None and same and cell["exposed_us"] is not None
 
-    def every_sealed(self) -> Iterator[SealedField]:
-        """Every sealed field of every version: what the redaction matcher is made from."""
-        for row in self._connection.execute(_sealed_query()).mappings():
+    def every_sealed(self, *fields: str) -> Iterator[SealedField]:
+        """Every sealed field of every version: what the redaction matcher is made from; or those of these names."""
+        query = _sealed_query()
+        if fields:
+            query = query.where(sealed_fields.c.field.in_(fields))
+        for row in self._connection.execute(query).mappings():
             yield _sealed(row)
 
     def sealed_state(self) -> tuple[int, int]:
@@ -243,6 +246,15 @@ class Credentials:
         if total is None:
             total = int(self._connection.execute(count).scalar_one()) if after else 0
         return found, total
+
+    def matching(self, condition: Condition) -> list[tuple[Head, Names]]:
+        """Every head of which that is so, checked, ordered by reference."""
+        rows = self._connection.execute(_named(credentials).where(condition).order_by(credentials.c.reference))
+        found = []
+        for row in rows.mappings():
+            self._guard.check(credentials, row, SUBJECT, _KEY)
+            found.append((_head(row), _names(row)))
+        return found
 
     def _names_of(self, head: Head) -> Names:
         query = _named(credentials.c.credential_id).where(credentials.c.credential_id == head.credential_id)

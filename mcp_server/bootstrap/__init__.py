@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
     from mcp_server.services.tallies import Tallies
@@ -53,6 +54,7 @@ class App:
     tallies: Tallies
     explaining: Explaining
     guard: Guard
+    reports: Reports
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -111,6 +113,7 @@ def assemble(
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
     from mcp_server.services.tallies import Tallies
@@ -143,4 +146,5 @@ def assemble(
         tallies=Tallies(work),
         explaining=Explaining(settings, redaction),
         guard=Guard(settings, work, keyring, redaction),
+        reports=Reports(work, keyring),
     )

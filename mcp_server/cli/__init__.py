@@ -22,6 +22,7 @@ COMMANDS = (
     "logout",
     "doctor",
     "credential",
+    "report",
     "client",
     "project",
     "audit",

@@ -12,6 +12,7 @@ from domain.credentials import EXPOSURES, STATES, TYPES, Description, Exposure
 from domain.drafts import ALPHABETS, Draft, Generate
 from domain.errors import Invalid
 from domain.plain import Plain
+from domain.reports import OPEN_KINDS
 from mcp_server.answers import iso, micros
 from mcp_server.callers import Door
 from mcp_server.tools import Lean, Toolbox, about, one_of
@@ -107,6 +108,23 @@ class Found(Lean):
     total: int
 
 
+class Attention(Lean):
+    """One credential that needs attention, and why."""
+
+    reference: str
+    why: str
+    at: str = ""
+    fields: list[str] = Field(default_factory=list)
+    same_value_as: list[str] = Field(default_factory=list)
+
+
+class Reported(Lean):
+    """What a report found, and how many there are in all."""
+
+    items: list[Attention]
+    total: int
+
+
 class Value(BaseModel):
     """One opened secret field."""
 
@@ -163,6 +181,35 @@ def offer(door: Door) -> list[Tool]:
         """Show one credential's open fields and the names of its secret ones. No value is opened."""
         app, actor = door.enter()
         return Credential.of(app.credentials.describe(actor, reference))
+
+    @box.tool(
+        "Credentials that need attention",
+        reads=True,
+        search_hint="expiring rotation due at risk exposed reused unused credentials report",
+    )
+    def credential_report(
+        report: Annotated[str, one_of(OPEN_KINDS)],
+        client: str = "",
+        days: Annotated[int, about("expiring: ahead (30); unused: back (90)")] = 0,
+        limit: int = 20,
+    ) -> Reported:
+        """List credentials at risk (seen and not rotated since), expiring or due for rotation, unused, or sharing a value.
+
+        Opens nothing. Which are weak, a person is told: claudetools report weak.
+        """
+        app, actor = door.enter()
+        it = app.reports.open(actor, report, client=client, days=days or None, limit=limit)
+        items = [
+            Attention(
+                reference=line.it.reference,
+                why=line.why,
+                at=iso(line.at_us),
+                fields=list(line.fields),
+                same_value_as=list(line.others),
+            )
+            for line in it.lines
+        ]
+        return Reported(items=items, total=it.total)
 
     @box.tool(
         "Reveal value",

@@ -260,6 +260,19 @@ class Work:
             unit.note(values=len(fields))
         return BulkTicket(unit.receipt, len(fields)), fields, mark
 
+    def load_to_judge(
+        self, actor: Actor, action: str, find: Callable[[AuditedUnit], list[SealedField]]
+    ) -> tuple[BulkTicket, list[SealedField]]:
+        """Commits one entry with the number of values that are to be judged here, then hands them out sealed."""
+
+        def count(unit: AuditedUnit) -> list[SealedField]:
+            fields = find(unit)
+            unit.note(values=len(fields))
+            return fields
+
+        fields, unit = self.done(actor, action, count, subject=Subject("vault"))
+        return BulkTicket(unit.receipt, len(fields)), fields
+
     # What the doors are made of.
 
     def _unit(self, transaction: Transaction, actor: Actor, facts: dict[str, FactValue]) -> AuditedUnit:

@@ -23,6 +23,7 @@ from storage.inspect import guarded_rows, sealed_rows
 from storage.invitations import Invitations
 from storage.keys import Keys
 from storage.registry import Registry
+from storage.reports import Reports
 from storage.sight import Question, Sight, look
 
 
@@ -90,6 +91,11 @@ class Unit(RecordingUnit):
     def credentials(self) -> Credentials:
         """Credential heads, versions and sealed fields."""
         return Credentials(self._connection, self._guard)
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Questions over all credentials."""
+        return Reports(self._connection, self.credentials)
 
     @cached_property
     def audit(self) -> Audit:

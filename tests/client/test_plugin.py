@@ -24,6 +24,7 @@ DEFERRED = {
         "status", "credential_get", "credential_reveal", "credential_create", "credential_update", "credential_delete",
         "credential_rotate", "audit_search", "incident_open", "incident_search", "incident_update", "context_get",
         "context_save", "context_forget", "client_use", "registry_find", "registry_save",
+        "credential_report",
     )
 }  # fmt: skip
 

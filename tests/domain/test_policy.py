@@ -24,6 +24,8 @@ NEEDS = {
     "credential.rotate": "credentials:write",
     "credential.decrypt": "credentials:decrypt",
     "credential.paste": "credentials:read",
+    "credential.report": "credentials:read",
+    "report.weak": "credentials:decrypt",
     "incident.open": "incidents:write",
     "incident.update": "incidents:write",
     "incident.search": "incidents:read",

@@ -14,7 +14,7 @@ ASKS = {"credential_reveal", "credential_delete", "context_forget"}
 ALWAYS = {"credential_search", "context_recall"}
 READS = {
     *("status", "credential_search", "credential_get", "audit_search", "incident_search", "context_recall"),
-    *("context_get", "registry_find", "prompt_context"),
+    *("context_get", "registry_find", "prompt_context", "credential_report"),
 }
 NAMES = {
     *READS,

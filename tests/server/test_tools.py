@@ -389,3 +389,20 @@ async def test_a_list_of_certificates_stays_short_and_one_is_shown_whole(home: P
         assert shown["fields"]["certificate"] == certificate
         refused = await model.fail("credential_reveal", reference=shown["reference"], purpose="to install it")
         assert refused["code"] == "denied"
+
+
+async def test_a_report_names_what_needs_attention_and_opens_nothing(home: Path, vault: App, owner: Actor) -> None:
+    async with session(home) as model:
+        for name in ("One", "Two"):
+            await model.use(
+                "credential_create", type="password", service_name=name, client="ACME", password="Lp4$yHn8?cTm1%sD"
+            )
+        seen = await model.use("credential_report", report="at-risk", client="acme")
+        assert [it["reference"] for it in seen["items"]] == ["acme/one/password", "acme/two/password"]
+        shared = await model.use("credential_report", report="reused", limit=1)
+        assert shared["total"] == 2
+        assert shared["items"][0]["same_value_as"] == ["acme/two/password"]
+        assert "Lp4$" not in json.dumps([seen, shared])
+        assert (await model.fail("credential_report", report="weak"))["code"] == "invalid"
+        assert (await model.fail("credential_report", report="at-risk", client="nobody"))["code"] == "not_found"
+    assert vault.audit.search(owner, action="credential.decrypt").items == ()
