@@ -61,12 +61,25 @@ class Shared:
     mark: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When one credential of a client expires, and when its rotation is due; None for what is not soon."""
+
+    client: str
+    expires_us: int | None
+    rotation_us: int | None
+
+
 def rotation_us(head: Head) -> int | None:
     """When its next rotation is due; None where it has no such rule."""
-    if head.rotate_every_days is None:
+    return next_rotation_us(head.rotate_every_days, head.last_rotated_us, head.created_us)
+
+
+def next_rotation_us(every_days: int | None, last_us: int | None, created_us: int) -> int | None:
+    """The same, by what decides it."""
+    if every_days is None:
         return None
-    since = head.last_rotated_us if head.last_rotated_us is not None else head.created_us
-    return since + head.rotate_every_days * DAY_US
+    return (last_us if last_us is not None else created_us) + every_days * DAY_US
 
 
 def at_risk(found: Iterable[Description], seen: Mapping[tuple[str, int], int]) -> list[Line]:

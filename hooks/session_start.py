@@ -17,7 +17,7 @@ import time
 
 from domain.recall import FENCE, Place, date, is_before_it, newest, pack
 from domain.tokens import estimate
-from hooks import project, shelf, spool, telling, trust
+from hooks import project, reminders, shelf, spool, telling, trust
 from hooks.event import Event, Settings
 from hooks.files import log_trouble, now_us, take_trouble
 
@@ -84,6 +84,9 @@ def run(event: Event, settings: Settings) -> None:
         if event.source in _FRESH:
             told = seen.figures.line() if settings.start_line else ""
             lines = [f"ClaudeTools: {told}" if told else "", _left_out(len(found.records) - len(records))]
+    if event.source in _FRESH and settings.start_line and seen.trouble != shelf.SHUT_OUT:
+        due = reminders.line(settings.home, client, now_us())
+        lines.append(f"ClaudeTools: {due}" if due else "")
     trouble = take_trouble(settings.home)
     if trouble and not wrong:
         wrong = f"ClaudeTools: a hook had trouble ({trouble}); {settings.below('log', 'hooks.log')}"

@@ -215,5 +215,6 @@ class Door:
             app.machines.report_in()
             app.machines.sweep()
             app.guard.warm()
+            app.reminders.refresh()
         except Exception:  # noqa: BLE001 - the next call meets the same failure and tells it
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from domain.credentials import Head
-from domain.reports import Shared
+from domain.reports import Due, Shared, next_rotation_us
 from storage.credentials import Credentials, Names
 from storage.guard import Condition
 from storage.schema import audit_entries, clients, credential_versions, credentials, sealed_fields
@@ -79,6 +79,20 @@ class Reports:
         for some in _parts(sorted({one.credential_id for one in marks})):
             found += self._matching("", credentials.c.credential_id.in_(some))
         return found, marks
+
+    def due(self, until_us: int) -> Iterator[Due]:
+        """What expires or is to be rotated before then, by client; unchecked, because it only reminds."""
+        own = credentials.c
+        query = (
+            select(clients.c.slug, own.expires_us, own.rotate_every_days, own.last_rotated_us, own.created_us)
+            .join(clients, clients.c.client_id == own.client_id)
+            .where(own.state == "active", or_(own.expires_us <= until_us, own.rotate_every_days.is_not(None)))
+        )
+        for client, expires_us, every_days, last_us, created_us in self._connection.execute(query):
+            rotation_us = next_rotation_us(every_days, last_us, created_us)
+            soon = [at_us if at_us is not None and at_us <= until_us else None for at_us in (expires_us, rotation_us)]
+            if soon != [None, None]:
+                yield Due(client, *soon)
 
     def active(self, client: str) -> Found:
         """Active credentials."""

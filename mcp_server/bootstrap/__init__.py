@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.reminding import Reminders
     from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
@@ -55,6 +56,7 @@ class App:
     explaining: Explaining
     guard: Guard
     reports: Reports
+    reminders: Reminders
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -113,6 +115,7 @@ def assemble(
     from mcp_server.services.machines import Machines
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
+    from mcp_server.services.reminding import Reminders
     from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
@@ -147,4 +150,5 @@ def assemble(
         explaining=Explaining(settings, redaction),
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),
+        reminders=Reminders(settings, work),
     )

@@ -105,6 +105,7 @@ def add(
             generate=Generate(length, alphabet) if generate else None,
         )
         changed = vault.credentials.create(actor, draft, purpose=purpose)
+        vault.reminders.refresh()
         looked = None if generate else _looked(vault)
     described.change("added", changed, as_json=json, looked=looked)
 
@@ -248,6 +249,7 @@ def update(
         changed = vault.credentials.update(
             actor, reference, changes, purpose=purpose, expected_revision=revision or None
         )
+        vault.reminders.refresh()
         looked = _looked(vault) if value_file or ask_for else None
     described.change("changed", changed, as_json=json, looked=looked)
 
@@ -281,6 +283,7 @@ def rotate(
             generate=Generate(length, alphabet) if generate else None,
             purpose=purpose,
         )
+        vault.reminders.refresh()
         looked = None if generate else _looked(vault)
     described.change("rotated", changed, as_json=json, looked=looked)
 
@@ -299,6 +302,7 @@ def rm(
         one = vault.credentials.describe(actor, reference)
         ask.confirm(f"Take {one.reference} out of use?", yes=yes)
         changed = vault.credentials.delete(actor, reference, purpose=purpose)
+        vault.reminders.refresh()
     described.change("deleted", changed, as_json=json)
 
 

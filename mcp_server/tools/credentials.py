@@ -18,6 +18,7 @@ from mcp_server.callers import Door
 from mcp_server.tools import Lean, Toolbox, about, one_of
 
 if TYPE_CHECKING:
+    from mcp_server.bootstrap import App
     from mcp_server.services.credentials import Changed as Change
 
 TYPE = one_of(tuple(TYPES))
@@ -305,7 +306,7 @@ def offer(door: Door) -> list[Tool]:
             generate=Generate(length, alphabet) if generate else None,
         )
         it = app.credentials.create(actor, draft, purpose=purpose)
-        return changed(it)
+        return changed(app, it)
 
     @box.tool("Update a credential", repeats=True, search_hint="change edit credential username url ports tags expiry")
     def credential_update(
@@ -347,7 +348,7 @@ def offer(door: Door) -> list[Tool]:
         it = app.credentials.update(
             actor, reference, changes, purpose=purpose, expected_revision=expected_revision or None
         )
-        return changed(it)
+        return changed(app, it)
 
     @box.tool("Rotate a credential", search_hint="rotate renew change password new value version")
     def credential_rotate(
@@ -369,19 +370,20 @@ def offer(door: Door) -> list[Tool]:
             generate=Generate(length, alphabet) if generate else None,
             purpose=purpose,
         )
-        return changed(it)
+        return changed(app, it)
 
     @box.tool("Delete a credential", asks_person=True, repeats=True, search_hint="remove delete retire credential")
     def credential_delete(reference: Annotated[str, REFERENCE], purpose: Annotated[str, PURPOSE] = "") -> Changed:
         """Take a credential out of use. Its history and audit entries stay."""
         app, actor = door.enter()
-        return changed(app.credentials.delete(actor, reference, purpose=purpose))
+        return changed(app, app.credentials.delete(actor, reference, purpose=purpose))
 
     return box.tools
 
 
-def changed(it: Change) -> Changed:
-    """The answer's form of a change."""
+def changed(app: App, it: Change) -> Changed:
+    """The answer's form of a change, after which something else may be due."""
+    app.reminders.refresh()
     note = f"The client {it.description.client} is new and was registered. " if it.client_created else ""
     if it.exposed:
         note += PASSED_THROUGH.format(it.description.reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -187,3 +188,25 @@ def test_a_table_for_people_names_what_and_why(person, add, clock: Clock) -> Non
     assert "acme/mail/password" in said.out
     assert "expired" in said.out
     assert STRONG not in said.all
+
+
+def test_what_is_due_is_left_for_the_hooks_as_times_alone(
+    home: Path, vault: App, ann: Actor, add, clock: Clock
+) -> None:
+    add("Mail", STRONG, expires_us=clock() + 5 * DAY_US)
+    due = add("Web", SHARED, rotate_every_days=10)
+    add("Later", STRONG, client="globex", expires_us=clock() + 200 * DAY_US, rotate_every_days=300)
+    vault.reminders.refresh()
+    left = json.loads((home / "due.json").read_text())
+    assert left == {"acme": [[clock() + 5 * DAY_US], [clock() + 10 * DAY_US]]}
+    clock.days_pass(8)
+    vault.credentials.rotate(ann, due, value=Plain(STRONG + "6"))
+    vault.reminders.refresh()
+    assert json.loads((home / "due.json").read_text())["acme"][1] == [clock() + 10 * DAY_US]
+
+
+def test_a_command_that_rotates_takes_its_reminder_away(person, home: Path) -> None:
+    assert person("credential", "add", "Mail", "--client", "acme", "--generate", "--expires", "2020-01-31").code == 0
+    assert len(json.loads((home / "due.json").read_text())["acme"][0]) == 1
+    assert person("credential", "update", "acme/mail/password", "--expires", "never").code == 0
+    assert json.loads((home / "due.json").read_text()) == {}

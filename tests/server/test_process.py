@@ -14,6 +14,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from domain.actors import Actor
+from domain.drafts import Draft, Generate
 from mcp_server.bootstrap import App, build
 from mcp_server.config import load_settings
 from tests.kit.stores import store_of
@@ -245,3 +246,18 @@ async def test_the_command_line_serves_another_client(home: Path, mode: str) -> 
         assert "credential_search" in {tool.name for tool in (await client.list_tools()).tools}
         result = await client.call_tool("status", {})
         assert result.structured_content["ok"], result.structured_content
+
+
+def test_a_server_leaves_what_is_due_when_it_starts_and_knows_the_values_before_the_first_prompt(
+    open_wire, home: Path, vault: App, owner: Actor
+) -> None:
+    vault.credentials.create(owner, Draft("password", "Mail", client="acme", generate=Generate(), expires_us=1_000_000))
+    wire = open_wire(home)
+    loaded = False
+    for _ in range(300):  # it does both beside its answers
+        wire.call("status")
+        loaded = loaded or bool(vault.audit.search(owner, action="redaction.load", limit=1).items)
+        if (home / "due.json").exists() and loaded:
+            break
+    assert loaded
+    assert json.loads((home / "due.json").read_text()) == {"acme": [[1_000_000], []]}

@@ -406,3 +406,20 @@ async def test_a_report_names_what_needs_attention_and_opens_nothing(home: Path,
         assert (await model.fail("credential_report", report="weak"))["code"] == "invalid"
         assert (await model.fail("credential_report", report="at-risk", client="nobody"))["code"] == "not_found"
     assert vault.audit.search(owner, action="credential.decrypt").items == ()
+
+
+async def test_a_change_leaves_what_is_due_for_the_next_sessions(home: Path) -> None:
+    async with session(home) as model:
+        await model.use(
+            "credential_create",
+            type="password",
+            service_name="Mail",
+            client="ACME",
+            generate=True,
+            expires_at="2020-01-31",
+        )
+        file = home / "due.json"
+        assert list(json.loads(file.read_text())) == ["acme"]
+        file.unlink()
+        await model.use("credential_update", reference="acme/mail/password", tags=["old"])
+        assert file.exists()
