@@ -19,6 +19,12 @@ _SCOPES: dict[str, str] = {
     "credential.delete": "credentials:write",
     "credential.rotate": "credentials:write",
     "credential.decrypt": "credentials:decrypt",
+    "credential.use": "credentials:use",
+    "credential.outcome": "credentials:use",
+    "recipe.search": "credentials:read",
+    "recipe.add": "credentials:write",
+    "recipe.approve": "credentials:decrypt",
+    "recipe.retire": "credentials:write",
     "credential.paste": "credentials:read",
     "credential.report": "credentials:read",
     "report.weak": "credentials:decrypt",
@@ -46,6 +52,9 @@ _SCOPES: dict[str, str] = {
     "vault.move": "keys:write",
     "backup.create": "keys:write",
 }
+
+_IMPLIED = {"credentials:use": "credentials:decrypt"}
+"""Who may see a value may use it without seeing it."""
 
 _MACHINE_ACTIONS = frozenset(
     {
@@ -76,7 +85,7 @@ def may(actor: Actor, action: str) -> None:
     scope = _SCOPES.get(action)
     if scope is None:
         raise Denied(f"{action} is not for persons and agents", hint="claudetools --help")
-    if scope not in actor.scopes:
+    if scope not in actor.scopes and _IMPLIED.get(scope) not in actor.scopes:
         raise Denied(
             f"{actor.name} has no right to {action}: the scope {scope} was not granted",
             hint="an owner can enroll the agent with that scope: claudetools agent enroll --help",
@@ -111,6 +120,35 @@ def decrypt(actor: Actor, head: Head, field: str, purpose: str) -> None:
         raise Denied(
             f"{head.reference} is set to {head.exposure}: its value does not leave to an agent",
             hint=person_way,
+        )
+
+
+def use(actor: Actor, head: Head, purpose: str) -> None:
+    """Whether a program may be given values of this credential, which the caller never sees.
+
+    Raises NotFound for a deleted credential, Invalid without a purpose, Denied where its level is `metadata` or it was retired.
+    """
+    if head.state == "deleted":
+        raise NotFound("that credential was deleted", hint="claudetools credential list")
+    if not purpose.strip():
+        raise Invalid(
+            "a reason is needed to use a credential",
+            fields={"purpose": "say in a few words what it is used for"},
+        )
+    if actor.kind != "person" and (head.exposure == "metadata" or head.state == "retired"):
+        why = "set to metadata" if head.exposure == "metadata" else "retired"
+        raise Denied(
+            f"{head.reference} is {why}: agents do not use it",
+            hint=f"a person can change that: claudetools credential update {head.reference} --help",
+        )
+
+
+def write_recipe(actor: Actor) -> None:
+    """Whether this actor may write, approve or retire recipes: persons alone."""
+    if actor.kind != "person":
+        raise Denied(
+            "recipes are written and approved by persons",
+            hint="a person can, at the command line: claudetools recipe --help",
         )
 
 

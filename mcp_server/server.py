@@ -33,7 +33,7 @@ from domain.errors import ClaudeToolsError, Invalid, NotFound
 from mcp_server import __version__, answers
 from mcp_server.callers import Door
 from mcp_server.config import data_directory
-from mcp_server.tools import audit, context, credentials, incidents, prompt, registry, status
+from mcp_server.tools import audit, context, credentials, incidents, prompt, registry, status, use
 
 MAX_ANSWER = 40_000
 """Characters of an answer; above 50,000 the client puts a result into a file and shows 2 KB of it."""
@@ -54,6 +54,7 @@ memory of earlier sessions on every machine of the team.
 fields (user, URL, ports, expiry). Neither opens a value. credential_reveal opens one secret field, asks the person, and \
 needs a purpose; the entry names you. Never guess or invent a credential, never write a value into a file, a commit or a \
 command's text when a reference will do.
+- To use a credential without seeing it, prefer credential_use: recipe_list names the approved ways (curl, ssh, SQL ...), nobody is asked. credential_run takes any program and asks the person.
 - Credentials are named client/service/name, e.g. acme/mail/admin. A text {{credential:acme/mail/admin#password}} stands \
 where a value was struck; the credential still holds it.
 - New credential or rotation: prefer generate=true; the value then never passes through this conversation. A value given \
@@ -74,7 +75,7 @@ class ToolServer(MCPServer[Door]):
 
     def __init__(self, door: Door) -> None:
         self.door = door
-        boxes = (credentials, context, status, audit, incidents, registry, prompt)
+        boxes = (credentials, use, context, status, audit, incidents, registry, prompt)
         self.offered = {tool.name: tool for room in boxes for tool in room.offer(door)}
         super().__init__(
             "claudetools",

@@ -19,6 +19,7 @@ from storage.schema import (
     invitations,
     machines,
     persons,
+    recipes,
     sealed_fields,
     vault,
 )
@@ -31,6 +32,7 @@ GUARDED: tuple[tuple[Table, str, str], ...] = (
     (client_keys, "client_key", "client_key_id"),
     (invitations, "invitation", "invitation_id"),
     (credentials, "credential", "credential_id"),
+    (recipes, "recipe", "recipe_id"),
 )
 """Each guarded table, what the audit log calls its rows, and its key column."""
 

@@ -27,7 +27,7 @@ from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 2
 """What this program writes; compared with min_reader and min_writer of the database."""
-REVISION = "0006"
+REVISION = "0007"
 """The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
@@ -290,6 +290,23 @@ invitations = Table(
     _us("used_us", nullable=True),
     Column("machine_id", Id, nullable=False),
     *_guard(),
+    **_EXACT,
+)
+
+# Uses of credentials that a person wrote; `definition` says what one does, as canonical JSON.
+recipes = Table(
+    "recipes",
+    metadata,
+    Column("recipe_id", Id, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("definition", LongText, nullable=False),
+    Column("author", Id, nullable=False),
+    Column("approver", Id, nullable=False),
+    _us("created_us"),
+    _us("updated_us"),
+    *_guard(),
+    UniqueConstraint("name", name="uq_recipes_name"),
     **_EXACT,
 )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.machines import Machines
+    from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
     from mcp_server.services.reminding import Reminders
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
     from mcp_server.services.tallies import Tallies
+    from mcp_server.services.use import Use
     from mcp_server.work import Work
 
 
@@ -54,6 +56,8 @@ class App:
     scan: Scan
     tallies: Tallies
     explaining: Explaining
+    recipes: Recipes
+    use: Use
     guard: Guard
     reports: Reports
     reminders: Reminders
@@ -113,6 +117,7 @@ def assemble(
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.machines import Machines
+    from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
     from mcp_server.services.reminding import Reminders
@@ -120,6 +125,7 @@ def assemble(
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
     from mcp_server.services.tallies import Tallies
+    from mcp_server.services.use import Use
     from mcp_server.work import HeadNotes, Work
     from storage.engine import clock_of
 
@@ -148,6 +154,8 @@ def assemble(
         scan=Scan(str(settings.home), work, redaction),
         tallies=Tallies(work),
         explaining=Explaining(settings, redaction),
+        recipes=Recipes(work),
+        use=Use(work, keyring, redaction),
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),
         reminders=Reminders(settings, work),

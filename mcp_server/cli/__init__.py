@@ -23,6 +23,7 @@ COMMANDS = (
     "doctor",
     "credential",
     "report",
+    "recipe",
     "client",
     "project",
     "audit",

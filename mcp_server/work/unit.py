@@ -22,6 +22,7 @@ from storage.incidents import Incidents
 from storage.inspect import guarded_rows, sealed_rows
 from storage.invitations import Invitations
 from storage.keys import Keys
+from storage.recipes import Recipes
 from storage.registry import Registry
 from storage.reports import Reports
 from storage.sight import Question, Sight, look
@@ -111,6 +112,11 @@ class Unit(RecordingUnit):
     def invitations(self) -> Invitations:
         """Invitations for machines."""
         return Invitations(self._connection, self._guard)
+
+    @cached_property
+    def recipes(self) -> Recipes:
+        """Recipes."""
+        return Recipes(self._connection, self._guard)
 
     @cached_property
     def registry(self) -> Registry:
