@@ -153,6 +153,11 @@ system_packages() {
         command -v make >/dev/null || missing+=(make)
         command -v git >/dev/null || missing+=(git)
         PATH=$PATH:/usr/sbin:/sbin command -v mariadbd >/dev/null || missing+=(mariadb-server-core) # no service
+        command -v mariadb >/dev/null || missing+=(mariadb-client-core)
+        command -v curl >/dev/null || missing+=(curl)
+        command -v openssl >/dev/null || missing+=(openssl)
+        command -v ssh-agent >/dev/null || missing+=(openssh-client)
+        PATH=$PATH:/usr/sbin:/sbin command -v sshd >/dev/null || missing+=(openssh-server)
     fi
     if [ ${#missing[@]} -gt 0 ]; then
         [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)

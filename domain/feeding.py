@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 from domain.credentials import TYPES, Head
 from domain.errors import Invalid
 from domain.plain import Plain
-from domain.recipes import MADE_WORDS, PLACEHOLDER, Recipe
+from domain.recipes import MADE_WORDS, PLACEHOLDER, SECRET_FIELDS, Recipe, allows, bad_url
 
 _DEFAULT_PORTS = {
     "mariadb": "3306",
@@ -42,7 +42,7 @@ def fields_of(recipe: Recipe, head: Head) -> list[str]:
                 wanted.append("connection_string")
             elif name == "access_token" and head.type == "oauth":
                 wanted.append("refresh_token" if "client_secret" not in head.fields else "client_secret")
-            elif name in kind.secrets():
+            elif name in SECRET_FIELDS:
                 wanted.append(name)
     if any(feed.into == "agent" for feed in recipe.feeds) and "passphrase" in head.fields:
         wanted.append("passphrase")
@@ -58,8 +58,6 @@ def fields_of(recipe: Recipe, head: Head) -> list[str]:
 
 def words_of(recipe: Recipe, head: Head, filled: Mapping[str, str]) -> dict[str, str]:
     """What stands for the placeholders of the arguments: gaps and open fields.  Raises Invalid for a host that is not allowed."""
-    from domain.recipes import allows, bad_url
-
     url = head.external_url
     try:
         host = urlsplit(url).hostname or ""

@@ -58,6 +58,8 @@ class Ready:
     programs: tuple[str, ...]
     types: tuple[str, ...]
     said: dict[str, Any] = field(default_factory=dict)
+    at: int = 0
+    """Where fixed arguments of one's own go, among its own."""
 
 
 _URL_GAP = {"kind": "url", "about": "the URL to ask, on an allowed host"}
@@ -78,6 +80,7 @@ READY: dict[str, Ready] = {
                 "gaps": {"address": _URL_GAP},
                 "feeds": [{"into": "stdin", "template": 'user = "{username:curl}:{main:curl}"\n'}],
             },
+            at=1,
         ),
         Ready(
             "curl-bearer",
@@ -89,6 +92,7 @@ READY: dict[str, Ready] = {
                 "gaps": {"address": _URL_GAP},
                 "feeds": [{"into": "stdin", "template": 'header = "Authorization: Bearer {main:curl}"\n'}],
             },
+            at=1,
         ),
         Ready(
             "curl-oauth",
@@ -100,6 +104,7 @@ READY: dict[str, Ready] = {
                 "gaps": {"address": _URL_GAP},
                 "feeds": [{"into": "stdin", "template": 'header = "Authorization: Bearer {access_token:curl}"\n'}],
             },
+            at=1,
         ),
         Ready(
             "curl-secret",
@@ -111,6 +116,7 @@ READY: dict[str, Ready] = {
                 "gaps": {"address": _URL_GAP},
                 "feeds": [{"into": "stdin", "template": 'header = "X-Shared-Secret: {main:curl}"\n'}],
             },
+            at=1,
         ),
         Ready(
             "curl-certificate",
@@ -141,6 +147,7 @@ READY: dict[str, Ready] = {
                     {"into": "file:key", "template": "{private_key}\n"},
                 ],
             },
+            at=1,
         ),
         Ready(
             "openssl-certificate",
@@ -166,6 +173,7 @@ READY: dict[str, Ready] = {
                     {"into": "file:key", "template": "{private_key}\n"},
                 ],
             },
+            at=1,
         ),
         Ready(
             "mariadb",
@@ -189,6 +197,7 @@ READY: dict[str, Ready] = {
                 },
                 "feeds": [{"into": "file:options", "template": _CNF % ("server", "tcp_port", "username", "main")}],
             },
+            at=1,
         ),
         Ready(
             "mariadb-url",
@@ -211,6 +220,7 @@ READY: dict[str, Ready] = {
                     }
                 ],
             },
+            at=1,
         ),
         Ready(
             "psql",
@@ -250,6 +260,7 @@ READY: dict[str, Ready] = {
                 },
                 "feeds": [{"into": "agent", "template": "{private_key}"}],
             },
+            at=2,
         ),
         Ready(
             "git-https",
@@ -322,6 +333,7 @@ READY: dict[str, Ready] = {
                     }
                 ],
             },
+            at=1,
         ),
     )
 }

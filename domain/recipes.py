@@ -428,7 +428,7 @@ def _check_feed(feed: Feed, wrong: dict[str, str]) -> None:
         wrong["feeds"] = "into is env:NAME, stdin, file:NAME or agent"
 
 
-_SECRET = frozenset(name for kind in TYPES.values() for name in kind.secrets())
+SECRET_FIELDS = frozenset(name for kind in TYPES.values() for name in kind.secrets())
 _OPEN = frozenset(name for kind in TYPES.values() for name in kind.open)
 
 
@@ -442,7 +442,7 @@ def _check_words(recipe: Recipe, wrong: dict[str, str]) -> None:
     for feed in recipe.feeds:
         for word in PLACEHOLDER.findall(feed.template):
             bare, _, escape = word.partition(":")
-            if bare not in _SECRET | _OPEN | MADE_WORDS | OWN_WORDS | set(recipe.gaps):
+            if bare not in SECRET_FIELDS | _OPEN | MADE_WORDS | OWN_WORDS | set(recipe.gaps):
                 wrong["feeds"] = f"{{{word}}} is neither a field of a credential nor a gap"
             elif escape and escape not in ESCAPES:
                 wrong["feeds"] = f"{{{word}}}: escapes are " + ", ".join(sorted(ESCAPES))
@@ -459,7 +459,7 @@ def _check_words(recipe: Recipe, wrong: dict[str, str]) -> None:
 
 
 def _bad_argument(recipe: Recipe, word: str, files: set[str]) -> str:
-    if word.partition(":")[0] in _SECRET | MADE_WORDS and word not in recipe.gaps:
+    if word.partition(":")[0] in SECRET_FIELDS | MADE_WORDS and word not in recipe.gaps:
         return "a value never stands among the arguments, which every program can read: use a feed"
     if word.startswith("file:"):
         return "" if word in files else f"{{{word}}} is not among the feeds"
@@ -467,7 +467,7 @@ def _bad_argument(recipe: Recipe, word: str, files: set[str]) -> str:
 
 
 def _bad_gap_form(name: str, gap: Gap) -> str:
-    if not _GAP_NAME.match(name) or name in _SECRET | _OPEN | MADE_WORDS | OWN_WORDS:
+    if not _GAP_NAME.match(name) or name in SECRET_FIELDS | _OPEN | MADE_WORDS | OWN_WORDS:
         return "a name of a-z, 0-9 and _ that no field has"
     if gap.kind not in GAP_KINDS:
         return "kind is one of: " + ", ".join(GAP_KINDS)

@@ -44,6 +44,10 @@ def add(
         list[str] | None,
         typer.Option("--for", metavar="REFERENCE", help="A credential it is for, or a pattern: acme/*."),
     ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option("--argument", metavar="TEXT", help="A fixed argument more for a ready-made one; may be repeated."),
+    ] = None,
     seconds: Annotated[int, typer.Option("--seconds", help="Its time limit; 0 for the definition's own.")] = 0,
     outcome_only: Annotated[bool, typer.Option("--outcome-only", help="Never show what it prints.")] = False,
     json: show.Json = False,
@@ -56,7 +60,7 @@ def add(
             fields={"--ready": "a name that `recipe ready` lists", "--file": "a definition"},
             hint="claudetools recipe ready",
         )
-    said = _ready(ready, name) if ready else _read(file)
+    said = _ready(ready, argument or []) if ready else _read(file)
     if name:
         said["name"] = name
     given = {"hosts": host, "references": reference, "seconds": seconds or None}
@@ -167,7 +171,7 @@ def try_(
     _outcome(used, as_json=json)
 
 
-def _ready(ready: str, name: str) -> dict[str, Any]:
+def _ready(ready: str, more: list[str]) -> dict[str, Any]:
     from domain.ready import READY
 
     one = READY.get(ready)
@@ -190,10 +194,11 @@ def _ready(ready: str, name: str) -> dict[str, Any]:
             hint="install it, then try again",
         )
     return {
-        "name": name or one.name,
+        "name": one.name,
         "about": one.about,
         "types": list(one.types),
         **one.said,
+        "argv": [*one.said["argv"][: one.at], *more, *one.said["argv"][one.at :]],
         "program": f"{place}/{program}",
     }
 
