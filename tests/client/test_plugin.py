@@ -21,7 +21,7 @@ ALWAYS = {tool("credential_search"), tool("context_recall")}
 DEFERRED = {
     tool(name)
     for name in (
-        "status", "credential_get", "credential_reveal", "credential_create", "credential_update", "credential_delete",
+        "status", "credential_get", "credential_reveal", "credential_use", "credential_run", "recipe_list", "credential_create", "credential_update", "credential_delete",
         "credential_rotate", "audit_search", "incident_open", "incident_search", "incident_update", "context_get",
         "context_save", "context_forget", "client_use", "registry_find", "registry_save",
         "credential_report",

@@ -10,17 +10,17 @@ import pytest
 from mcp_server.callers import Door
 from mcp_server.server import INSTRUCTIONS, ToolServer
 
-ASKS = {"credential_reveal", "credential_delete", "context_forget"}
+ASKS = {"credential_reveal", "credential_delete", "context_forget", "credential_run"}
 ALWAYS = {"credential_search", "context_recall"}
 READS = {
     *("status", "credential_search", "credential_get", "audit_search", "incident_search", "context_recall"),
-    *("context_get", "registry_find", "prompt_context", "credential_report"),
+    *("context_get", "registry_find", "prompt_context", "credential_report", "recipe_list"),
 }
 NAMES = {
     *READS,
     *ASKS,
     *("credential_create", "credential_update", "credential_rotate", "incident_open", "incident_update"),
-    *("context_save", "registry_save", "client_use"),
+    *("context_save", "registry_save", "client_use", "credential_use"),
 }
 
 
