@@ -23,6 +23,10 @@ NEEDS = {
     "credential.delete": "credentials:write",
     "credential.rotate": "credentials:write",
     "credential.decrypt": "credentials:decrypt",
+    "recipe.search": "credentials:read",
+    "recipe.add": "credentials:write",
+    "recipe.approve": "credentials:decrypt",
+    "recipe.retire": "credentials:write",
     "credential.paste": "credentials:read",
     "credential.report": "credentials:read",
     "report.weak": "credentials:decrypt",
@@ -49,6 +53,7 @@ NEEDS = {
     "key.create": "credentials:write",
     "key.slot": "keys:write",
 }
+USES = ("credential.use", "credential.outcome")
 BY_MACHINES_ALONE = {
     "redaction.load",
     "redaction.strike",
@@ -73,7 +78,41 @@ def test_an_action_without_its_scope_is_denied(actor, action, scope):
 @pytest.mark.parametrize("action", sorted(ACTIONS.keys() - NEEDS.keys() - {"registry.find"}))
 def test_an_action_without_a_scope_is_for_machines_or_known_here(action):
     """A new action word must be given its scope, or be listed as one that only machines do."""
-    assert action in BY_MACHINES_ALONE | {"person.password"}
+    assert action in BY_MACHINES_ALONE | {"person.password", *USES}
+
+
+@pytest.mark.parametrize("action", USES)
+def test_who_may_see_a_value_may_use_it_and_who_may_use_it_may_not_see_it(action):
+    for scope in ("credentials:use", "credentials:decrypt"):
+        policy.may(dataclasses.replace(AGENT, scopes=frozenset({scope})), action)
+    with pytest.raises(Denied):
+        policy.may(dataclasses.replace(AGENT, scopes=SCOPES - {"credentials:use", "credentials:decrypt"}), action)
+    with pytest.raises(Denied):
+        policy.may(dataclasses.replace(AGENT, scopes=frozenset({"credentials:use"})), "credential.decrypt")
+
+
+@pytest.mark.parametrize("exposure", EXPOSURES)
+@pytest.mark.parametrize("state", ["active", "retired", "deleted"])
+@pytest.mark.parametrize("actor", [AGENT, PERSON], ids=["agent", "person"])
+def test_a_credential_is_used_at_every_level_but_metadata(actor, state, exposure):
+    head = dataclasses.replace(HEAD, exposure=exposure, state=state)
+    refused = NotFound if state == "deleted" else Denied if actor is AGENT and "metadata" in exposure else None
+    if actor is AGENT and state == "retired":
+        refused = Denied
+    if refused is None:
+        policy.use(actor, head, "p")
+        with pytest.raises(Invalid):
+            policy.use(actor, head, " ")
+        return
+    with pytest.raises(refused) as told:
+        policy.use(actor, head, "p")
+    assert told.value.hint
+
+
+def test_recipes_are_written_by_persons_alone():
+    policy.write_recipe(PERSON)
+    with pytest.raises(Denied):
+        policy.write_recipe(AGENT)
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS.keys() & NEEDS.keys()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,10 @@ def tell(template: Template) -> None:
     app.machines.invite(
         person, "laptop", Reach("mariadb+pymysql://app@db.example.org/vault", "", Plain("x"), "", Plain(""))
     )
+    program = shutil.which("git", path="/usr/bin:/bin:/usr/local/bin")
+    argv = ["hash-object", "--stdin"]
+    app.recipes.add(person, {"name": "hash", "program": program, "argv": argv, "feeds": [{"into": "stdin"}]})
+    app.recipes.approve(person, "hash")
     vault.close()
     again = build(load_settings(template.home))  # a second process, with a chain of its own
     again.credentials.search(agent, "gitea")
@@ -53,6 +58,7 @@ def uses(vault: Vault) -> dict[str, Callable[[], object]]:
         "agents": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
         "client_keys": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
         "invitations": lambda: app.machines.invitations(vault.person),
+        "recipes": lambda: app.use.by_recipe(vault.agent, "hash", FIRST, {}, "compare"),
         "credentials": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
     }
 
