@@ -1,12 +1,12 @@
-"""`python -m benchmarks [hooks|server|strongroom ...]`: all of them without a name."""
+"""`python -m benchmarks [hooks|server|strongroom|use ...]`: all of them without a name."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import hooks, server, strongroom
+from benchmarks import hooks, server, strongroom, use
 
-ROOMS = {"hooks": hooks.main, "server": server.main, "strongroom": strongroom.main}
+ROOMS = {"hooks": hooks.main, "server": server.main, "strongroom": strongroom.main, "use": use.main}
 
 
 def main() -> None:

@@ -183,7 +183,7 @@ class View:
 class _Dropped(View):
     """A view without certain bytes."""
 
-    _BLOCK = 4096
+    _BLOCK = 256
 
     def __init__(self, parent: View, drop: bytes) -> None:
         super().__init__(parent.data.translate(_FOLD, drop), parent)
