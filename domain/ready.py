@@ -21,7 +21,7 @@ _CURL = [
     "--silent",
     "--show-error",
     "--proto",
-    "=https,http",
+    "=https",
     "--max-redirs",
     "0",
     "--noproxy",
@@ -64,7 +64,7 @@ class Ready:
 
 _URL_GAP = {"kind": "url", "about": "the URL to ask, on an allowed host"}
 _HOST_GAP = {"kind": "host", "about": "an allowed host"}
-_PORT_GAP = {"pattern": r"\d{1,5}", "about": "the port"}
+_PORT_GAP = {"kind": "port", "about": "the port"}
 _CNF = '[client]\nhost="{%s:cnf}"\nport={%s}\nuser="{%s:cnf}"\npassword="{%s:cnf}"\n'
 
 READY: dict[str, Ready] = {

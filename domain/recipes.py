@@ -21,7 +21,7 @@ from domain.credentials import TYPES, Head
 from domain.errors import Denied, Invalid
 
 RecipeState = Literal["draft", "approved", "retired"]
-GAP_KINDS = ("text", "host", "url")
+GAP_KINDS = ("text", "host", "port", "url")
 OUTPUTS = ("masked", "outcome")
 MOST_SECONDS = 600
 LONGEST_GAP = 4_000
@@ -354,6 +354,11 @@ def fill(recipe: Recipe, given: Mapping[str, str]) -> dict[str, str]:
             wrong[name] = reason
         else:
             filled[name] = text
+    ports = [filled[name] for name, gap in recipe.gaps.items() if gap.kind == "port" and name in filled]
+    for name, gap in recipe.gaps.items():
+        # A host is allowed with the port that goes with it: behind another port of it somebody else may listen.
+        if gap.kind == "host" and name in filled and not allows(recipe.hosts, ":".join([filled[name], *ports[:1]])):
+            wrong[name] = "not a host that the recipe allows" + (" with this port" if ports else "")
     if wrong:
         raise Invalid(
             f"the gaps of {recipe.name} cannot be filled like that",
@@ -373,7 +378,9 @@ def _bad_gap(recipe: Recipe, gap: Gap, text: str) -> str:  # noqa: PLR0911  # on
     if "/proc/" in text or "/dev/fd" in text:
         return "may not name places of processes (/proc, /dev/fd)"
     if gap.kind == "host":
-        return "" if allows(recipe.hosts, text) else "not a host that the recipe allows"
+        return "" if _HOST.match(text) and not text.startswith("*") else "not a host"
+    if gap.kind == "port":
+        return "" if re.fullmatch(r"\d{1,5}", text) else "not a port"
     if gap.kind == "url":
         return bad_url(recipe.hosts, text)
     return "" if re.fullmatch(gap.pattern, text) else "not of the form that the recipe allows"
@@ -446,7 +453,7 @@ def _check_words(recipe: Recipe, wrong: dict[str, str]) -> None:
                 wrong["feeds"] = f"{{{word}}} is neither a field of a credential nor a gap"
             elif escape and escape not in ESCAPES:
                 wrong["feeds"] = f"{{{word}}}: escapes are " + ", ".join(sorted(ESCAPES))
-    speaks = recipe.placeholders() & {"host", "url"} or any(gap.kind != "text" for gap in recipe.gaps.values())
+    speaks = recipe.placeholders() & {"host", "url"} or any(gap.kind in ("host", "url") for gap in recipe.gaps.values())
     if (
         (speaks or "access_token" in recipe.placeholders())
         and not recipe.hosts

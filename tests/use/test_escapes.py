@@ -120,6 +120,26 @@ def test_a_url_leads_nowhere_but_to_the_hosts_of_its_recipe(vault: Vault, addres
     assert "address" in refused.value.fields
 
 
+def test_a_host_with_a_port_is_allowed_on_that_port_alone(vault: Vault) -> None:
+    reference = create(vault, "password", {"password": VALUE}, username="u")
+    recipe = approve(vault, "mariadb", hosts=["127.0.0.1:3306"])
+    with pytest.raises(Invalid) as refused:
+        use(vault, recipe, reference, server="127.0.0.1", tcp_port="3307", sql="select 1")
+    assert refused.value.fields == {"server": "not a host that the recipe allows with this port"}
+    fetch = approve(vault, "curl-basic", hosts=["127.0.0.1:8443"])
+    with pytest.raises(Invalid) as refused:
+        use(vault, fetch, reference, address="https://127.0.0.1:8444/")
+    assert "address" in refused.value.fields
+
+
+def test_a_password_is_not_sent_in_the_clear(vault: Vault) -> None:
+    reference = create(vault, "password", {"password": VALUE}, username="u")
+    recipe = approve(vault, "curl-basic", hosts=["127.0.0.1"])
+    used = use(vault, recipe, reference, address="http://127.0.0.1:9/")
+    assert used.code == 1, used.errors
+    assert "http" in used.errors
+
+
 def test_a_redirect_is_not_followed(vault: Vault, web: Web, tmp_path: Path) -> None:
     with serving(tmp_path / "elsewhere") as other:
         reference = create(vault, "password", {"password": VALUE}, username="u")
