@@ -105,6 +105,7 @@ ACTIONS: dict[str, str] = {
     "machine.uninvite": "an invitation was withdrawn, or ran out unused",
     "machine.revoke": "a machine was shut out, with all its agents",
     "vault.create": "the vault was made",
+    "vault.exposure": "how far the values of new credentials may go was set",
     "vault.move": "the vault is moved to another database",
     "backup.create": "a backup of the whole vault was made; everything secret in it stays sealed",
     "backup.restore": "the vault was put back from a backup",

@@ -73,7 +73,8 @@ class Draft:
     requires_2fa: bool = False
     expires_us: int | None = None
     rotate_every_days: int | None = None
-    exposure: Exposure = "reveal"
+    exposure: Exposure | Literal[""] = ""
+    """Empty: the vault's default."""
     values: Mapping[str, Plain] = field(default_factory=dict, repr=False)
     generate: Generate | None = None
 
@@ -105,7 +106,7 @@ def check_draft(draft: Draft, message: str = "this credential cannot be made as 
         wrong["expires_us"] = "a time between 1970 and 9999"
     if draft.rotate_every_days is not None and not 1 <= draft.rotate_every_days <= MAX_DAYS:
         wrong["rotate_every_days"] = f"1 to {MAX_DAYS}"
-    if draft.exposure not in EXPOSURES:
+    if draft.exposure and draft.exposure not in EXPOSURES:
         wrong["exposure"] = "one of: " + ", ".join(EXPOSURES)
     check_values(wrong, kind, draft.values)
     if draft.generate is not None:

@@ -50,6 +50,7 @@ _SCOPES: dict[str, str] = {
     "key.create": "credentials:write",
     "key.slot": "keys:write",
     "vault.move": "keys:write",
+    "vault.exposure": "keys:write",
     "backup.create": "keys:write",
 }
 
@@ -166,3 +167,16 @@ def judge(actor: Actor) -> None:
     """Whether this actor may have all values opened, to be told which are weak."""
     if actor.kind != "person":
         raise Denied("an agent does not have all values opened", hint="a person can: claudetools report weak")
+
+
+def create(actor: Actor, wanted: str, default: str) -> str:
+    """The level of a new credential: what was asked for, or the vault's default.  Raises Denied for an agent that asks for more."""
+    levels = [str(level) for level in EXPOSURES]
+    if not wanted:
+        return default
+    if actor.kind != "person" and levels.index(wanted) > levels.index(default):
+        raise Denied(
+            f"new credentials of this vault are set to {default}: an agent does not make one that is open further",
+            hint="leave exposure out; a person of the vault can set another",
+        )
+    return wanted

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, String, column, literal, select, table
 
 from storage.engine import as_bytes
-from storage.guard import Guard
+from storage.guard import Guard, first_come
 from storage.schema import MIN_READER, MIN_WRITER, client_keys, compatibility, key_slots, vault
 
 SUBJECT = "client_key"
@@ -77,6 +77,12 @@ class Keys:
     def vault(self) -> Mapping[str, Any] | None:
         """The vault's row, checked.  Raises Broken."""
         return self._guard.one(vault, "vault", "vault_id")
+
+    def set_default_exposure(self, row: Mapping[str, Any], level: str) -> None:
+        """Sets the level of new credentials.  Raises Conflict where the vault's row was changed meanwhile."""
+        values = {column.name: row[column.name] for column in vault.c if column.name not in ("revision", "mac")}
+        if not self._guard.update(vault, "vault", "vault_id", values | {"default_exposure": level}, row["revision"]):
+            raise first_come("the vault's row was changed meanwhile", "try again")
 
     def put_slot(self, slot: Slot) -> None:
         """Stores a slot in place of the ones of the same kind and label."""

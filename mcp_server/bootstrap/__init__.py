@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
+    from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
     from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
@@ -57,6 +58,7 @@ class App:
     tallies: Tallies
     explaining: Explaining
     recipes: Recipes
+    levels: Levels
     use: Use
     guard: Guard
     reports: Reports
@@ -116,6 +118,7 @@ def assemble(
     from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
+    from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
     from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
@@ -155,6 +158,7 @@ def assemble(
         tallies=Tallies(work),
         explaining=Explaining(settings, redaction),
         recipes=Recipes(work),
+        levels=Levels(work),
         use=Use(work, keyring, redaction),
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),

@@ -24,6 +24,7 @@ COMMANDS = (
     "credential",
     "report",
     "recipe",
+    "exposure",
     "client",
     "project",
     "audit",

@@ -64,7 +64,9 @@ def add(
     two_factor: Annotated[bool, typer.Option("--2fa", help="It needs a second factor.")] = False,
     expires: Annotated[str, typer.Option("--expires", help="When it expires: 2027-01-31.")] = "",
     rotate_every: Annotated[int, typer.Option("--rotate-every", help="Days between rotations; 0 for none.")] = 0,
-    exposure: Annotated[str, typer.Option("--exposure", help="One of: " + ", ".join(EXPOSURES) + ".")] = "reveal",
+    exposure: Annotated[
+        str, typer.Option("--exposure", help="One of: " + ", ".join(EXPOSURES) + "; else the default.")
+    ] = "",
     value_file: ValueFiles = None,
     ask_for: AskFor = None,
     generate: Generated = False,
@@ -100,7 +102,7 @@ def add(
             requires_2fa=two_factor,
             expires_us=micros(expires, "--expires"),
             rotate_every_days=rotate_every or None,
-            exposure=_exposure(exposure),
+            exposure=_exposure(exposure) if exposure else "",
             values=values,
             generate=Generate(length, alphabet) if generate else None,
         )

@@ -14,9 +14,11 @@ from domain import drafts, policy
 from domain.actors import Actor, Subject
 from domain.changes import changed_names, with_changes
 from domain.credentials import (
+    EXPOSURES,
     STATES,
     TYPES,
     Description,
+    Exposure,
     Head,
     is_reference,
     live_reference,
@@ -377,7 +379,7 @@ class Credentials:
             expires_us=draft.expires_us,
             rotate_every_days=draft.rotate_every_days,
             last_rotated_us=None,
-            exposure=draft.exposure,
+            exposure=_level(unit, draft),
             state="active",
             fields=dict.fromkeys(values, 1),
             current_version=1,
@@ -467,6 +469,12 @@ def _check_purpose(purpose: str) -> None:
 def _named(reference: str) -> str:
     """What a call asks for, where it has the form of a name: anything else may be a value."""
     return reference if _is_name(reference) else ""
+
+
+def _level(unit: AuditedUnit, draft: Draft) -> Exposure:
+    vault = unit.keys.vault() or {}
+    level = policy.create(unit.actor, draft.exposure, str(vault.get("default_exposure", EXPOSURES[-1])))
+    return next((one for one in EXPOSURES if one == level), EXPOSURES[0])
 
 
 def _load_to_change(unit: AuditedUnit, reference: str) -> tuple[Head, Names]:

@@ -254,7 +254,7 @@ def offer(door: Door) -> list[Tool]:
         requires_2fa: bool = False,
         expires_at: Annotated[str, DATE] = "",
         rotate_every_days: int = 0,
-        exposure: Annotated[str, one_of(EXPOSURES, "reveal: agents may open it; others keep it in")] = "reveal",
+        exposure: Annotated[str, one_of(EXPOSURES, "empty: the vault's default; reveal: agents may open it")] = "",
         purpose: Annotated[str, PURPOSE] = "",
         password: str = "",
         api_key: str = "",
@@ -301,7 +301,7 @@ def offer(door: Door) -> list[Tool]:
             requires_2fa=requires_2fa,
             expires_us=micros(expires_at, "expires_at"),
             rotate_every_days=rotate_every_days or None,
-            exposure=exposure_of(exposure),
+            exposure=exposure_of(exposure) if exposure else "",
             values={key: Plain(given[key]) for key in SECRETS if given[key]},
             generate=Generate(length, alphabet) if generate else None,
         )

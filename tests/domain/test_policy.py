@@ -48,6 +48,7 @@ NEEDS = {
     "machine.uninvite": "keys:write",
     "machine.revoke": "keys:write",
     "vault.move": "keys:write",
+    "vault.exposure": "keys:write",
     "backup.create": "keys:write",
     "person.create": "keys:write",
     "key.create": "credentials:write",
