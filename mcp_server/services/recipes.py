@@ -11,7 +11,8 @@ from domain import policy
 from domain.actors import Actor, Subject
 from domain.errors import Conflict, Denied, Invalid, NotFound
 from domain.ids import new_id
-from domain.recipes import Recipe, approved, read_recipe, refused_program
+from domain.recipe_forms import read_recipe, refused_program
+from domain.recipes import Recipe, approved
 from mcp_server.work import AuditedUnit, Work
 
 SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/opt/homebrew/bin")

@@ -30,7 +30,8 @@ from domain.errors import Denied, Invalid, NotFound
 from domain.ids import is_id
 from domain.masking import Masker, Matcher
 from domain.plain import Plain
-from domain.recipes import Feed, Recipe, check_recipe, check_use, fill
+from domain.recipe_forms import check_recipe
+from domain.recipes import Feed, Recipe, check_use, fill
 from mcp_server.keyring import Keyring
 from mcp_server.services.exchange import access_token
 from mcp_server.services.recipes import SEARCHED, named, real_program, same_program

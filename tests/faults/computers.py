@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,7 +201,8 @@ def waited_for_a_turn(process: subprocess.Popen[bytes]) -> float:
 
     The kernel counts it (Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat"); 0 where it does not.
     """
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with suppress(ChildProcessError):  # whoever takes in the orphans came first, and keeps the exit code
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     try:
         return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
