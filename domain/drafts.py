@@ -10,7 +10,7 @@ import base64
 import binascii
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,13 +37,19 @@ MIN_LENGTH, MAX_LENGTH = 12, 256
 _LAST_PORT = 65535
 _SHORTEST_SEED = 8
 
-Alphabet = Literal["all", "alphanumeric", "hex", "digits"]
+Alphabet = Literal["all", "alphanumeric", "hex", "digits", "readable"]
 ALPHABETS: dict[str, str] = {
     "all": string.ascii_letters + string.digits + "!#$%&()*+,-./:;<=>?@[]^_{}~",
     "alphanumeric": string.ascii_letters + string.digits,
     "hex": "0123456789abcdef",
     "digits": string.digits,
+    "readable": "abcdefghijkmnpqrstuvwxyzACDEFGHJKLMNPQRTUVWXY34679",
 }
+"""`readable` has no letters and digits that look alike: for what is read out or typed from paper."""
+
+
+_OF_ONE_KIND = (ALPHABETS["hex"], ALPHABETS["digits"])
+_KINDS: tuple[Callable[[str], bool], ...] = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,10 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A credential to be made.  `values` are its secret fields, `open` the type's own open ones."""
+    """A credential to be made.  `values` are its secret fields, `open` the type's own open ones.
+
+    `later`: its main value is filled in afterwards, by a person.
+    """
 
     type: str
     service_name: str
@@ -77,6 +86,7 @@ class Draft:
     """Empty: the vault's default."""
     values: Mapping[str, Plain] = field(default_factory=dict, repr=False)
     generate: Generate | None = None
+    later: bool = False
 
 
 def type_of(name: str) -> CredentialType:
@@ -113,7 +123,7 @@ def check_draft(draft: Draft, message: str = "this credential cannot be made as 
         check_generate(wrong, kind, draft.generate)
         if kind.main in draft.values:
             wrong["generate"] = f"{kind.main} was given; give it or have it generated, not both"
-    elif kind.main not in draft.values and kind.main not in wrong:
+    elif kind.main not in draft.values and kind.main not in wrong and not draft.later:
         ways = "give it" + (", or ask for a generated one" if kind.generated else "")
         wrong[kind.main] = f"a credential of type {kind.name} needs it: {ways}"
     refuse(wrong, message)
@@ -171,12 +181,12 @@ def check_generate(wrong: dict[str, str], kind: CredentialType, spec: Generate) 
 
 
 def generate(spec: Generate) -> Plain:
-    """A random value; with the alphabet `all` it holds every kind of character."""
+    """A random value; of letters and digits, it holds every kind of character that its alphabet has."""
     letters = ALPHABETS[spec.alphabet]
+    kinds = [test for test in _KINDS if any(map(test, letters))] if letters not in _OF_ONE_KIND else []
     while True:
         value = "".join(secrets.choice(letters) for _ in range(spec.length))
-        kinds = (str.islower, str.isupper, str.isdigit)
-        if spec.alphabet not in ("all", "alphanumeric") or all(any(test(c) for c in value) for test in kinds):
+        if all(any(map(test, value)) for test in kinds):
             return Plain(value)
 
 

@@ -1,27 +1,23 @@
-"""`claudetools credential`: add, list, show, reveal, update, rotate, rm."""
+"""`claudetools credential`: add, list, show, reveal, update, rotate, rm; and what `daily` and `generating` do."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from domain.credentials import EXPOSURES, TYPES, Exposure
-from domain.drafts import ALPHABETS, Draft, Generate, type_of
-from domain.errors import ClaudeToolsError, Invalid
+from domain.drafts import Draft, Generate, type_of
+from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import micros
-from mcp_server.cli import ask, described, person, presence, show
+from mcp_server.cli import ask, daily, described, generating, person, presence, show
+from mcp_server.cli.generating import Length, Letters, Words
+from mcp_server.cli.looking import looked
 
-if TYPE_CHECKING:
-    from mcp_server.bootstrap import App
-    from mcp_server.services.rescan import Rescanned
-
-LOOK_S = 3.0
-"""How long a person waits for what the memory holds of a new value; a drain goes on where that was not enough."""
 ADD_HINT = "claudetools credential add --help"
 
 app = typer.Typer(help="Credentials: what they are, and their values.", no_args_is_help=True, add_completion=False)
@@ -36,8 +32,6 @@ AskFor = Annotated[
     list[str] | None, typer.Option("--ask", metavar="FIELD", help="One more secret field to ask for, such as notes.")
 ]
 Generated = Annotated[bool, typer.Option("--generate", help="Have the value made here.")]
-Length = Annotated[int, typer.Option("--length", help="Characters of a generated value, 12 to 256.")]
-Letters = Annotated[str, typer.Option("--alphabet", help="Of a generated value: " + ", ".join(ALPHABETS) + ".")]
 
 
 @app.command()
@@ -72,6 +66,7 @@ def add(
     generate: Generated = False,
     length: Length = 24,
     alphabet: Letters = "all",
+    words: Words = 0,
     purpose: Purpose = "",
     json: show.Json = False,
 ) -> None:
@@ -85,7 +80,9 @@ def add(
         client = str(typer.prompt("Client, empty for our own", default=client, show_default=bool(client), err=True))
         username = str(typer.prompt("Username, if any", default=username, show_default=bool(username), err=True))
     with person.logged_in() as (vault, actor):
-        values = _values(kind.main, value_file or [], ask_for or [], asks=not generate)
+        values = _values(kind.main, value_file or [], ask_for or [], asks=not generate and not words)
+        if words:
+            values.setdefault(kind.main, generating.passphrase(words))
         draft = Draft(
             type=kind.name,
             service_name=service_name,
@@ -108,8 +105,8 @@ def add(
         )
         changed = vault.credentials.create(actor, draft, purpose=purpose)
         vault.reminders.refresh()
-        looked = None if generate else _looked(vault)
-    described.change("added", changed, as_json=json, looked=looked)
+        found = None if generate or words else looked(vault)
+    described.change("added", changed, as_json=json, looked=found)
 
 
 @app.command("list")
@@ -252,8 +249,8 @@ def update(
             actor, reference, changes, purpose=purpose, expected_revision=revision or None
         )
         vault.reminders.refresh()
-        looked = _looked(vault) if value_file or ask_for else None
-    described.change("changed", changed, as_json=json, looked=looked)
+        found = looked(vault) if value_file or ask_for else None
+    described.change("changed", changed, as_json=json, looked=found)
 
 
 @app.command()
@@ -267,6 +264,7 @@ def rotate(
     generate: Generated = False,
     length: Length = 24,
     alphabet: Letters = "all",
+    words: Words = 0,
     purpose: Purpose = "",
     json: show.Json = False,
 ) -> None:
@@ -275,6 +273,8 @@ def rotate(
         value = None
         if value_file:
             value = ask.value(value_file)
+        elif words:
+            value = generating.passphrase(words)
         elif not generate:
             value = ask.hidden("The new value: ", "--value-file FILE, or --generate")
         changed = vault.credentials.rotate(
@@ -286,8 +286,8 @@ def rotate(
             purpose=purpose,
         )
         vault.reminders.refresh()
-        looked = None if generate else _looked(vault)
-    described.change("rotated", changed, as_json=json, looked=looked)
+        found = None if generate or words else looked(vault)
+    described.change("rotated", changed, as_json=json, looked=found)
 
 
 @app.command()
@@ -308,6 +308,12 @@ def rm(
     described.change("deleted", changed, as_json=json)
 
 
+app.command()(daily.fill)
+app.command()(daily.copy)
+app.command("open")(daily.open_)
+app.command("generate")(generating.command)
+
+
 def _show_values(reference: str, purpose: str, password_file: Path | None, *, as_json: bool) -> None:
     with person.at_the_terminal("a value", password_file) as (vault, actor):
         why = person.purpose_of(purpose)
@@ -320,14 +326,6 @@ def _show_values(reference: str, purpose: str, password_file: Path | None, *, as
         return
     for one in opened:
         print(f"{one.field}: {one.value.expose()}")
-
-
-def _looked(vault: App) -> Rescanned | None:
-    """What the memory held of a new value; None where it cannot be said now: then the next drain looks."""
-    try:
-        return vault.rescan.look_again(LOOK_S)
-    except ClaudeToolsError:
-        return None
 
 
 def _values(main: str, files: Sequence[str], ask_for: Sequence[str], *, asks: bool) -> dict[str, Plain]:

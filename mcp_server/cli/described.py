@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from domain.credentials import TYPES
 from mcp_server.answers import iso
 from mcp_server.cli import show
 
@@ -53,6 +54,8 @@ def state(one: Description) -> str:
         marks.append("rotation due")
     if one.exposed:
         marks.append("exposed")
+    if TYPES[one.head.type].main not in one.head.fields:
+        marks.append("no value yet")
     return ", ".join(marks)
 
 

@@ -9,7 +9,7 @@ from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, Field
 
 from domain.credentials import EXPOSURES, STATES, TYPES, Description, Exposure
-from domain.drafts import ALPHABETS, Draft, Generate
+from domain.drafts import ALPHABETS, Draft, Generate, type_of
 from domain.errors import Invalid
 from domain.plain import Plain
 from domain.reports import OPEN_KINDS
@@ -30,6 +30,9 @@ OPEN = tuple(dict.fromkeys(name for kind in TYPES.values() for name in kind.open
 PASSED_THROUGH = (
     "The value went through this conversation and this version is marked exposed: rotate it with generate=true, or let a "
     "person enter it with `claudetools credential rotate {}`."
+)
+EMPTY = (
+    "It has no value yet. Ask the user to enter it, unseen, in a terminal of his own: claudetools credential fill {}. "
 )
 IN_LIST = 120
 LARGEST_VALUE = 500_000
@@ -279,7 +282,8 @@ def offer(door: Door) -> list[Tool]:
     ) -> Changed:
         """Store a new credential, sealed. Prefer generate=true (password, api_key, oauth, shared_secret).
 
-        Otherwise give the secret fields of its type: password; api_key (+key_id); client_secret, access_token,
+        For a value that the user has, give none: the answer names the command by which he enters it, unseen. The secret
+        fields of each type: password; api_key (+key_id); client_secret, access_token,
         refresh_token (oauth); private_key, passphrase, public_key (ssh_key), + certificate (certificate);
         shared_secret; token (jwt); connection_string. Any type: notes (sealed), totp_seed.
         """
@@ -304,6 +308,7 @@ def offer(door: Door) -> list[Tool]:
             exposure=exposure_of(exposure) if exposure else "",
             values={key: Plain(given[key]) for key in SECRETS if given[key]},
             generate=Generate(length, alphabet) if generate else None,
+            later=not generate and not given.get(type_of(type).main),
         )
         it = app.credentials.create(actor, draft, purpose=purpose)
         return changed(app, it)
@@ -385,6 +390,8 @@ def changed(app: App, it: Change) -> Changed:
     """The answer's form of a change, after which something else may be due."""
     app.reminders.refresh()
     note = f"The client {it.description.client} is new and was registered. " if it.client_created else ""
+    if TYPES[it.description.head.type].main not in it.description.head.fields:
+        note += EMPTY.format(it.description.reference)
     if it.exposed:
         note += PASSED_THROUGH.format(it.description.reference)
     elif it.generated:

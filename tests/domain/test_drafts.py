@@ -144,6 +144,11 @@ def test_a_draft_without_its_main_value_says_how_to_give_it():
     assert "generated" not in refused.value.fields["private_key"]
 
 
+def test_a_draft_whose_value_comes_later_needs_none_and_all_else():
+    check_draft(Draft("ssh_key", "Gitea", later=True))
+    assert set(wrong(values={}, later=True, service_name="")) == {"service_name"}
+
+
 def test_a_value_is_given_or_generated_not_both():
     assert "not both" in wrong(generate=Generate())["generate"]
 
@@ -174,10 +179,11 @@ def test_a_generated_value_has_the_length_and_letters_asked_for(alphabet, length
     value = drafts.generate(Generate(length, alphabet)).expose()
     assert len(value) == length
     assert set(value) <= set(ALPHABETS[alphabet])
-    if alphabet in ("all", "alphanumeric"):
+    if alphabet in ("all", "alphanumeric", "readable"):
         assert any(c.islower() for c in value)
         assert any(c.isupper() for c in value)
         assert any(c.isdigit() for c in value)
+    assert (alphabet == "all") == any(not c.isalnum() for c in value)
 
 
 def test_generated_values_do_not_repeat():

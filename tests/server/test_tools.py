@@ -350,7 +350,6 @@ async def test_a_long_timeline_comes_in_pages_that_a_client_shows_whole(home: Pa
         ({"password": "x", "username": "\x00"}, "username"),
         ({"generate": True, "length": 3}, "length"),
         ({"generate": True, "password": "both given"}, "generate"),
-        ({}, "password"),
     ],
 )
 async def test_what_cannot_be_stored_is_refused_by_field_and_nothing_is_written(
@@ -423,3 +422,16 @@ async def test_a_change_leaves_what_is_due_for_the_next_sessions(home: Path) -> 
         file.unlink()
         await model.use("credential_update", reference="acme/mail/password", tags=["old"])
         assert file.exists()
+
+
+async def test_a_credential_without_a_value_is_made_and_the_answer_names_the_command_that_takes_it(
+    home: Path, vault: App, owner: Actor
+) -> None:
+    async with session(home) as model:
+        made = await model.use("credential_create", type="ssh_key", service_name="Web", client="ACME", username="root")
+        assert "claudetools credential fill acme/web/root" in made["note"]
+        assert made["credential"]["secret_fields"] == []
+        refused = await model.fail("credential_reveal", reference="acme/web/root", purpose="a test")
+        assert refused["code"] == "not_found"
+    assert vault.audit.verify().ok
+    assert [it.reference for it in vault.credentials.search(owner).items] == ["acme/web/root"]
