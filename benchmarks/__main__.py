@@ -1,12 +1,18 @@
-"""`python -m benchmarks [hooks|server|strongroom|use ...]`: all of them without a name."""
+"""`python -m benchmarks [hooks|picking|server|strongroom|use ...]`: all of them without a name."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import hooks, server, strongroom, use
+from benchmarks import hooks, picking, server, strongroom, use
 
-ROOMS = {"hooks": hooks.main, "server": server.main, "strongroom": strongroom.main, "use": use.main}
+ROOMS = {
+    "hooks": hooks.main,
+    "picking": picking.main,
+    "server": server.main,
+    "strongroom": strongroom.main,
+    "use": use.main,
+}
 
 
 def main() -> None:

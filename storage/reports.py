@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
-from domain.credentials import Head
+from domain.credentials import Description
 from domain.reports import Due, Shared, next_rotation_us
-from storage.credentials import Credentials, Names
+from storage.credentials import Credentials
 from storage.guard import Condition
 from storage.schema import audit_entries, clients, credential_versions, credentials, sealed_fields
 
-Found = list[tuple[Head, Names]]
+Found = list[Description]
 _AT_ONCE = 500
 
 
@@ -58,7 +58,7 @@ class Reports:
             client, and_(credentials.c.state == "active", credentials.c.created_us < since_us, ~lately)
         )
         last: dict[str, int] = {}
-        for some in _parts([head.credential_id for head, _ in found]):
+        for some in _parts([it.head.credential_id for it in found]):
             query = select(audit_entries.c.subject_id, func.max(audit_entries.c.at_us)).where(
                 used, audit_entries.c.subject_id.in_(some)
             )
@@ -102,7 +102,17 @@ class Reports:
         parts = [credentials.c.state != "deleted", condition]
         if client:
             parts.append(clients.c.slug == client)
-        return self._credentials.matching(and_(*parts))
+        return [
+            Description(
+                reference=head.reference,
+                head=head,
+                client=names.client,
+                service=names.service,
+                infrastructure=names.infrastructure,
+                exposed=names.exposed,
+            )
+            for head, names in self._credentials.matching(and_(*parts))
+        ]
 
 
 def _shared_marks() -> Select[tuple[bytes]]:

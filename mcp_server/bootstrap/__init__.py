@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
+    from mcp_server.services.picking import Picking
     from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
@@ -63,6 +64,7 @@ class App:
     guard: Guard
     reports: Reports
     reminders: Reminders
+    picking: Picking
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -120,6 +122,7 @@ def assemble(
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
+    from mcp_server.services.picking import Picking
     from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
     from mcp_server.services.registry import Registry
@@ -163,4 +166,5 @@ def assemble(
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),
         reminders=Reminders(settings, work),
+        picking=Picking(work),
     )

@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
 
 from domain.credentials import EXPOSURES, TYPES, Exposure
 from domain.drafts import Draft, Generate, type_of
 from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import micros
-from mcp_server.cli import ask, daily, described, generating, person, presence, show
+from mcp_server.cli import ask, daily, described, generating, person, picker, presence, show
 from mcp_server.cli.generating import Length, Letters, Words
 from mcp_server.cli.looking import looked
 
 ADD_HINT = "claudetools credential add --help"
 
-app = typer.Typer(help="Credentials: what they are, and their values.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="Credentials: what they are, and their values.  At a terminal and without a command, pick one from a list.",
+    invoke_without_command=True,
+    add_completion=False,
+)
 
 Reference = Annotated[str, typer.Argument(help="client/service/name, as `list` shows it.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Why; goes into the audit log.")]
@@ -32,6 +37,16 @@ AskFor = Annotated[
     list[str] | None, typer.Option("--ask", metavar="FIELD", help="One more secret field to ask for, such as notes.")
 ]
 Generated = Annotated[bool, typer.Option("--generate", help="Have the value made here.")]
+
+
+@app.callback()
+def room(context: typer.Context) -> None:
+    """Lets a person at a terminal pick, where no command is named; elsewhere tells the commands."""
+    if context.invoked_subcommand is not None:
+        return
+    if not picker.is_possible():
+        raise NoArgsIsHelpError(context)
+    picker.pick()
 
 
 @app.command()
@@ -312,6 +327,7 @@ app.command()(daily.fill)
 app.command()(daily.copy)
 app.command("open")(daily.open_)
 app.command("generate")(generating.command)
+app.command()(picker.pick)
 
 
 def _show_values(reference: str, purpose: str, password_file: Path | None, *, as_json: bool) -> None:

@@ -26,6 +26,9 @@ def fill(
     value_file: Annotated[
         str, typer.Option("--value-file", metavar="FILE", help="The value from a file, - for standard input.")
     ] = "",
+    page: Annotated[
+        bool, typer.Option("--page", help="Enter it on a page of this machine, once, in a browser.")
+    ] = False,
     generate: Annotated[bool, typer.Option("--generate", help="Have the value made here.")] = False,
     length: generating.Length = 24,
     alphabet: generating.Letters = "all",
@@ -33,7 +36,7 @@ def fill(
     purpose: Purpose = "",
     json: show.Json = False,
 ) -> None:
-    """Enter the value of a credential that has none yet.  It is asked for without echo, read from a file, or generated."""
+    """Enter the value of a credential that has none yet: without an echo, on a page, from a file, or generated."""
     with person.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
         name = field or TYPES[one.head.type].main
@@ -47,6 +50,10 @@ def fill(
         made = generate or bool(words)
         if value_file:
             value = ask.value(value_file)
+        elif page:
+            from mcp_server.cli.page import asked
+
+            value = asked(f"The {name} of {one.reference}")
         elif made:
             value = generating.value(length, alphabet, words, "-")
         else:

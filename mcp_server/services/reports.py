@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from domain import policy, reports
 from domain.actors import Actor, Subject
-from domain.credentials import DAY_US, Description, Head, SealedField, slug
+from domain.credentials import DAY_US, Description, SealedField, slug
 from domain.errors import Invalid, NotFound
 from domain.reports import JUDGED, MOST_DAYS, OPEN_KINDS, USES, Line, Report
 from domain.strength import MOST, Strength, judge
 from mcp_server.keyring import Keyring
 from mcp_server.services.pages import check_questions
-from mcp_server.work import AuditedUnit, Names, Unit, Work
+from mcp_server.work import AuditedUnit, Unit, Work
 
 DAYS = {"expiring": 30, "unused": 90}
 """How many days these look ahead or back, where nobody says."""
@@ -67,7 +67,7 @@ class Reports:
         def find(unit: AuditedUnit) -> list[SealedField]:
             policy.judge(actor)
             known.clear()
-            for it in _descriptions(unit.reports.active(_client(unit, client))):
+            for it in unit.reports.active(_client(unit, client)):
                 known[it.head.credential_id] = it
             return [sealed for sealed in unit.credentials.every_sealed(*JUDGED) if _is_current(known, sealed)]
 
@@ -83,22 +83,22 @@ class Reports:
 
 def _at_risk(unit: Unit, client: str, _span_us: int) -> list[Line]:
     found, seen = unit.reports.seen(client)
-    return reports.at_risk(_descriptions(found), seen)
+    return reports.at_risk(found, seen)
 
 
 def _expiring(unit: Unit, client: str, span_us: int) -> list[Line]:
     until_us = unit.now_us + span_us
-    return reports.expiring(_descriptions(unit.reports.dated(client, until_us)), unit.now_us, until_us)
+    return reports.expiring(unit.reports.dated(client, until_us), unit.now_us, until_us)
 
 
 def _unused(unit: Unit, client: str, span_us: int) -> list[Line]:
     found, last = unit.reports.unused(client, unit.now_us - span_us, USES)
-    return reports.unused(_descriptions(found), last, unit.now_us)
+    return reports.unused(found, last, unit.now_us)
 
 
 def _reused(unit: Unit, client: str, _span_us: int) -> list[Line]:
     found, shared = unit.reports.shared()
-    return reports.reused(_descriptions(found), shared, client)
+    return reports.reused(found, shared, client)
 
 
 _LOOKS: dict[str, Callable[[Unit, str, int], list[Line]]] = {
@@ -128,20 +128,6 @@ def _client(unit: Unit, client: str) -> str:
     if known is None:
         raise NotFound("there is no such client", hint="claudetools client list")
     return known.slug
-
-
-def _descriptions(found: Sequence[tuple[Head, Names]]) -> list[Description]:
-    return [
-        Description(
-            reference=head.reference,
-            head=head,
-            client=names.client,
-            service=names.service,
-            infrastructure=names.infrastructure,
-            exposed=names.exposed,
-        )
-        for head, names in found
-    ]
 
 
 def _beside(it: Description) -> list[str]:

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from domain.drafts import Draft
 from domain.errors import Invalid
 from domain.plain import Plain
+from mcp_server.bootstrap import build
+from mcp_server.bootstrap.installation import person_actor
 from mcp_server.cli import clipboard, daily, generating
+from mcp_server.config import load_settings
 from tests.cli.screen import Screen
 
 VALUE = "canary-hQ7-value-of-the-vault"
@@ -23,19 +27,19 @@ if [ "$last" = -o ]; then cat "{place}/held"; else cat > "{place}/held.new"; mv 
 """
 
 
-@pytest.fixture
-def empty(person, home: Path) -> str:
-    """A credential that Claude made without a value."""
-    from domain.drafts import Draft
-    from mcp_server.bootstrap import build
-    from mcp_server.bootstrap.installation import person_actor
-    from mcp_server.config import load_settings
-
+def empty_credential(home: Path) -> str:
+    """Makes a credential without a value, as Claude does."""
     app = build(load_settings(home))
     draft = Draft("password", "Web", client="acme", username="root", later=True)
     made = app.credentials.create(person_actor(app, "ann"), draft)
     app.close()
     return made.description.reference
+
+
+@pytest.fixture
+def empty(person, home: Path) -> str:
+    """A credential without a value."""
+    return empty_credential(home)
 
 
 @pytest.fixture
