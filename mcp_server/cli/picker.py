@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from domain.errors import Invalid
@@ -73,6 +74,7 @@ class Picker:
         self._total = 0
         self._most = 0
         self._query = ""
+        self._screen: Output | None = None
 
     def application(self, *, source: Input | None = None, screen: Output | None = None) -> Application[Picked | None]:
         """The application over this terminal, or over what a test gives."""
@@ -95,14 +97,19 @@ class Picker:
             layout=layout, key_bindings=self._bindings(), full_screen=True, input=source, output=screen
         )
         made.ttimeoutlen = made.timeoutlen = 0.05  # Escape leaves at once
-        self._height = lambda: max(1, made.output.get_size().rows - _AROUND)
-        self._width = lambda: made.output.get_size().columns
+        self._screen = made.output
         self._search("")
         return made
 
     def _search(self, query: str) -> None:
         self._query, self._at, self._top = query, 0, 0
         self._look(self._height() * 2)
+
+    def _height(self) -> int:
+        return max(1, self._screen.get_size().rows - _AROUND) if self._screen else 1
+
+    def _width(self) -> int:
+        return self._screen.get_size().columns if self._screen else 1
 
     def _look(self, most: int) -> None:
         self._most = most
@@ -132,16 +139,23 @@ class Picker:
         from prompt_toolkit.key_binding import KeyBindings
 
         keys = KeyBindings()
-        for key, by in (("up", -1), ("down", 1), ("c-p", -1), ("c-n", 1)):
-            keys.add(key)(lambda _event, by=by: self._move(by))
-        for key, sign in (("pageup", -1), ("pagedown", 1)):
-            keys.add(key)(lambda _event, sign=sign: self._move(sign * self._height()))
+        for key, lines in (("up", -1), ("down", 1), ("c-p", -1), ("c-n", 1)):
+            keys.add(key)(partial(self._moved, lines=lines))
+        for key, pages in (("pageup", -1), ("pagedown", 1)):
+            keys.add(key)(partial(self._moved, pages=pages))
         for key, what in _KEYS.items():
-            keys.add(key)(lambda event, what=what: self._end(event, what))
+            keys.add(key)(partial(self._ended, what=what))
         for key in ("escape", "c-c", "c-d"):
-            keys.add(key)(lambda event: event.app.exit(result=None))
+            keys.add(key)(_left)
         return keys
 
-    def _end(self, event: KeyPressEvent, what: str) -> None:
+    def _moved(self, _event: KeyPressEvent, *, lines: int = 0, pages: int = 0) -> None:
+        self._move(lines + pages * self._height())
+
+    def _ended(self, event: KeyPressEvent, *, what: str) -> None:
         if self._found:
             event.app.exit(result=Picked(self._found[self._at].reference, what))
+
+
+def _left(event: KeyPressEvent) -> None:
+    event.app.exit(result=None)

@@ -11,6 +11,11 @@ import sys
 import time
 
 PATIENCE = 60
+_TAKES_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+)
+COMMAND = (sys.executable, "-I", "-c", _TAKES_TERMINAL, sys.executable, "-I", "-m", "mcp_server")
+"""What begins a command that has its standard input as its controlling terminal."""
 
 
 class Screen:
@@ -18,9 +23,7 @@ class Screen:
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
         self.side, other = pty.openpty()
-        takes_terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
-        command = [sys.executable, "-I", "-c", takes_terminal]
-        command += [sys.executable, "-I", "-m", "mcp_server", *arguments]
+        command = [*COMMAND, *arguments]
         self.process = subprocess.Popen(
             command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -42,10 +42,10 @@ class Served:
             "Origin": f"http://{self.page.host}",
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        line.request(method, path or self.page.path, given or None, {**usual, **headers})
-        answer = line.getresponse()
-        said = answer.read().decode()
-        line.close()
+        with closing(line):
+            line.request(method, path or self.page.path, given or None, {**usual, **headers})
+            answer = line.getresponse()
+            said = answer.read().decode()
         return answer.status, said, dict(answer.headers)
 
     def send(self, value: str = VALUE, code: str = "", **headers: str) -> int:
@@ -148,8 +148,9 @@ def test_a_credential_is_filled_by_the_page(
     code = screen.until(r"The code for it: ([A-Z0-9]+)").group(1)
     line = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
     given = urlencode({"code": code, "value": VALUE})
-    line.request("POST", path, given, {"Origin": f"http://127.0.0.1:{port}"})
-    assert line.getresponse().status == 200
+    with closing(line):
+        line.request("POST", path, given, {"Origin": f"http://127.0.0.1:{port}"})
+        assert line.getresponse().status == 200
     screen.until(f"filled {reference}")
     assert screen.end() == 0
     assert VALUE not in screen.seen

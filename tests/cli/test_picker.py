@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.screen import Screen
+from tests.cli.screen import COMMAND
+from tests.kit.terminal import Terminal
 
 VALUE = "canary-hQ7-value-of-the-vault"
-ENTER, ESCAPE, DOWN, COPY, PAGE = "\r", "\x1b", "\x1b[B", "\x19", "\x0f"
+COPY = "\x19"
 
 
 @pytest.fixture
@@ -22,69 +24,64 @@ def stocked(person, tmp_path: Path) -> None:
         assert said.code == 0
 
 
-def press(screen: Screen, keys: str) -> None:
-    import os
-
-    os.write(screen.side, keys.encode())
-
-
 @pytest.fixture
-def terminal(environment: dict[str, str], stocked: None) -> dict[str, str]:
-    return {**environment, "TERM": "xterm-256color"}
+def at_a_terminal(environment: dict[str, str], stocked: None, tmp_path: Path) -> Callable[..., Terminal]:
+    """Starts a command on a screen."""
+    return lambda *words: Terminal((*COMMAND, *words), tmp_path, {**environment, "TERM": "xterm-256color"})
 
 
 def test_at_a_terminal_the_bare_command_lets_one_pick_and_shows_what_was_picked(
-    person, terminal: dict[str, str]
+    person, at_a_terminal: Callable[..., Terminal]
 ) -> None:
-    screen = Screen(terminal, "credential")
-    screen.until("3 of 3")
-    press(screen, "wiki")
-    screen.until("1 of 3")
-    press(screen, ENTER)
-    screen.until(r"reference +acme/wiki/eve")
-    assert screen.end() == 0
-    assert VALUE not in screen.seen
+    with at_a_terminal("credential") as screen:
+        assert "acme/mail/admin" in screen.shows("3 of 3")
+        screen.press("wik")
+        assert "acme/mail/admin" not in screen.shows("1 of 3")
+        screen.press("enter")
+        assert VALUE not in screen.shows("secret fields  password")
+        assert screen.ended() == 0
     searched = person("audit", "search", "--action", "credential.search", "--json").json["items"][0]
     assert searched["facts"] == {"found": 3}
-    assert (
-        person("audit", "search", "--action", "credential.view", "--json").json["items"][0]["subject"]
-        == "acme/wiki/eve"
-    )
+    viewed = person("audit", "search", "--action", "credential.view", "--json").json["items"][0]
+    assert viewed["subject"] == "acme/wiki/eve"
 
 
-def test_arrows_move_and_the_second_line_is_picked(terminal: dict[str, str]) -> None:
-    screen = Screen(terminal, "credential", "pick")
-    screen.until("3 of 3")
-    press(screen, DOWN)
-    press(screen, ENTER)
-    screen.until(r"reference +acme/mail/admin")
-    assert screen.end() == 0
+def test_arrows_move_and_the_second_line_is_picked(at_a_terminal: Callable[..., Terminal]) -> None:
+    with at_a_terminal("credential", "pick") as screen:
+        screen.shows("3 of 3")
+        screen.press("down")
+        screen.press("enter")
+        screen.shows("https://admin.acme.test")
+        assert screen.ended() == 0
 
 
-def test_copying_from_the_picker_asks_for_what_copying_asks(terminal: dict[str, str], person) -> None:
-    screen = Screen(terminal, "credential", "pick")
-    screen.until("3 of 3")
-    press(screen, "git" + COPY)
-    screen.until("Password of ann: ")
-    screen.type("not the password")
-    screen.until("that is not the password")
-    assert screen.end() == 3
+def test_copying_from_the_picker_asks_for_what_copying_asks(person, at_a_terminal: Callable[..., Terminal]) -> None:
+    with at_a_terminal("credential", "pick") as screen:
+        screen.shows("3 of 3")
+        screen.press("git")
+        screen.shows("1 of 3")
+        screen.press(COPY)
+        screen.shows("Password of ann:")
+        screen.press("not the password")
+        screen.press("enter")
+        screen.shows("that is not the password")
+        assert screen.ended() == 3
     assert person("audit", "search", "--action", "credential.decrypt", "--json").json["items"] == []
 
 
-def test_escape_leaves_and_nothing_is_done(terminal: dict[str, str], person) -> None:
-    screen = Screen(terminal, "credential", "pick")
-    screen.until("3 of 3")
-    press(screen, "nobody")
-    screen.until("0 of 3")
-    press(screen, ENTER)
-    press(screen, ESCAPE)
-    assert screen.end() == 0
+def test_escape_leaves_and_nothing_is_done(person, at_a_terminal: Callable[..., Terminal]) -> None:
+    with at_a_terminal("credential", "pick") as screen:
+        screen.shows("3 of 3")
+        screen.press("nobody")
+        screen.shows("0 of 3")
+        screen.press("enter")
+        screen.press("escape")
+        assert screen.ended() == 0
     assert person("audit", "search", "--action", "credential.view", "--json").json["items"] == []
 
 
 def test_without_a_terminal_there_is_nothing_to_pick(person) -> None:
     bare = person("credential")
     assert bare.code == 2
-    assert "reveal" in bare.all
+    assert "reveal" in bare.all, bare.all
     assert person("credential", "pick").code == 2
