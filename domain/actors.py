@@ -110,7 +110,12 @@ ACTIONS: dict[str, str] = {
     "backup.create": "a backup of the whole vault was made; everything secret in it stays sealed",
     "backup.restore": "the vault was put back from a backup",
     "key.create": "a client key was made",
-    "key.slot": "a key slot of the root key was made or replaced",
+    "key.slot": "a key slot of the root key was made, replaced or removed",
+    "key.rotate": "a key was replaced: a client's key got a new version, or the root key was turned",
+    "key.rewrap": "data keys were wrapped under a client's new key; no value was opened",
+    "key.load": "values were opened in bulk to be sealed again or to be indexed anew; nothing of it leaves the process",
+    "key.reseal": "values were sealed again under fresh data keys",
+    "key.shred": "a client's keys were destroyed for good, with what was sealed under them",
     "chain.close": "a chain was closed because a commit's outcome could not be known",
 }
 """Every action word an audit entry can carry, with its meaning."""

@@ -184,6 +184,26 @@ class SealedField:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedKey:
+    """One version's data key as it is stored, with the wrapped client key that opens it."""
+
+    credential_id: str
+    client_id: str
+    version: int
+    wrapped_key: bytes
+    client_key_version: int
+    wrapped_client_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """One version of a client's key, wrapped: what data keys are to be wrapped under."""
+
+    version: int
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SealedVersion:
     """A new version ready to be stored: its wrapped data key and its sealed fields."""
 

@@ -10,6 +10,19 @@ Field blob, version 1 (binding):
 AES-GCM does not commit to its key (two keys can open one ciphertext), so the commitment is
 compared first, in constant time.  The plaintext is padded to 64-byte steps because a password's
 length is information.  Keys are wrapped in the same envelope under the magic "CTK1".
+
+A key for the holder of an Ed25519 key, "CTA1" (binding):
+
+    magic "CTA1" | suite 0x01 | ephemeral X25519 public key(32) | wrapped key "CTK1"
+
+    wrapped under HKDF-SHA512(X25519(ephemeral, holder), ephemeral | holder), bound to both keys and its place
+    holder = the X25519 form of the Ed25519 key (RFC 7748, section 4.1)
+
+A key behind a passphrase, "CTP1" (binding):
+
+    magic "CTP1" | suite 0x01 | salt(16) | memory in KiB(4) | passes(1) | lanes(1) | wrapped key "CTK1"
+
+    wrapped under Argon2id(passphrase, salt; memory, passes, lanes), bound to these parameters and its place
 """
 
 from __future__ import annotations
@@ -20,9 +33,11 @@ import os
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from domain.audit import BulkTicket, Ticket, blob_digest
 from domain.errors import Broken
@@ -31,6 +46,8 @@ from domain.plain import Plain
 
 FIELD_MAGIC = b"CTF1"
 KEY_MAGIC = b"CTK1"
+HOLDER_MAGIC = b"CTA1"
+PASSPHRASE_MAGIC = b"CTP1"
 STREAM_MAGIC = b"CTS1"
 SUITE = 1
 KEY_BYTES = 32
@@ -122,7 +139,7 @@ def unseal(ticket: Ticket, data_key: bytes, blob: bytes, bound: Bound) -> Plain:
 
 
 def unseal_for_matcher(ticket: BulkTicket, data_key: bytes, blob: bytes, bound: Bound) -> Plain:
-    """Opens one field for the redaction matcher, within the number its audit entry recorded."""
+    """Opens one field for the redaction matcher or a rotation of keys, within the number its audit entry recorded."""
     ticket.spend()
     return _unseal(data_key, blob, bound)
 
@@ -140,6 +157,99 @@ def wrap(key: bytes, inner: bytes, *place: str | int) -> bytes:
 def unwrap(key: bytes, wrapped: bytes, *place: str | int) -> bytes:
     """Opens a wrapped key.  Raises Broken where the key or the place is another."""
     return _open(KEY_MAGIC, key, wrapped, frame(*place), f"the key {'/'.join(map(str, place))}")
+
+
+# A key for the holder of an Ed25519 key.
+
+_PRIME = 2**255 - 19
+
+
+def wrap_for(holder: bytes, inner: bytes, *place: str | int) -> bytes:
+    """Wraps a key for whoever holds the private half of this Ed25519 public key (32 bytes).  Raises Broken."""
+    ephemeral = X25519PrivateKey.generate()
+    shown = ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    public = _montgomery(holder)
+    key = _agreed(ephemeral, public, shown, public)
+    return HOLDER_MAGIC + bytes([SUITE]) + shown + wrap(key, inner, *place, shown.hex(), public.hex())
+
+
+def unwrap_with(seed: bytes, holder: bytes, wrapped: bytes, *place: str | int) -> bytes:
+    """Opens what `wrap_for` made, with the Ed25519 key's 32 private bytes and its public half.  Raises Broken."""
+    if len(wrapped) <= 37 or wrapped[:5] != HOLDER_MAGIC + bytes([SUITE]):  # noqa: PLR2004  # magic, suite, public key
+        raise Broken("a key for a machine is not in the stored form", hint="git pull && ./setup.sh")
+    shown, public = wrapped[5:37], _montgomery(holder)
+    # The scalar of an Ed25519 key (RFC 8032, section 5.1.5); X25519 clamps it alike.
+    private = X25519PrivateKey.from_private_bytes(hashlib.sha512(seed).digest()[:32])
+    key = _agreed(private, shown, shown, public)
+    return unwrap(key, wrapped[37:], *place, shown.hex(), public.hex())
+
+
+def _montgomery(holder: bytes) -> bytes:
+    """The X25519 form of an Ed25519 public key: u = (1 + y) / (1 - y)  (RFC 7748, section 4.1)."""
+    y = int.from_bytes(holder, "little") & (2**255 - 1)
+    if len(holder) != KEY_BYTES or y >= _PRIME or (1 - y) % _PRIME == 0:
+        raise Broken("a machine's public key is none")
+    return ((1 + y) * pow(1 - y, -1, _PRIME) % _PRIME).to_bytes(32, "little")
+
+
+def _agreed(own: X25519PrivateKey, other: bytes, shown: bytes, holder: bytes) -> bytes:
+    try:
+        shared = own.exchange(X25519PublicKey.from_public_bytes(other))
+    except ValueError:  # a point of low order
+        raise Broken("a machine's public key is none") from None
+    info = b"claudetools holder " + shown + holder
+    return HKDF(algorithm=SHA512(), length=KEY_BYTES, salt=None, info=info).derive(shared)
+
+
+# A key behind a passphrase.
+
+_PASSPHRASE_SALT = 16
+_PASSPHRASE_HEAD = 5 + _PASSPHRASE_SALT + 6
+_MOST_MEMORY_KIB, _MOST_PASSES = 1 << 20, 16
+"""What a slot may ask for: its row can be written by who administers the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How much work Argon2id does for one guess of a passphrase."""
+
+    memory_kib: int = 256 * 1024
+    passes: int = 3
+    lanes: int = 1
+
+
+def wrap_behind(passphrase: Plain, inner: bytes, *place: str | int, stretch: Stretch = Stretch()) -> bytes:  # frozen
+    """Wraps a key behind a passphrase, with the parameters beside it."""
+    salt = os.urandom(_PASSPHRASE_SALT)
+    head = (
+        PASSPHRASE_MAGIC
+        + bytes([SUITE])
+        + salt
+        + stretch.memory_kib.to_bytes(4, "big")
+        + bytes([stretch.passes, stretch.lanes])
+    )
+    return head + wrap(_stretched(passphrase, salt, stretch), inner, *place, head.hex())
+
+
+def unwrap_behind(passphrase: Plain, wrapped: bytes, *place: str | int) -> bytes:
+    """Opens what `wrap_behind` made.  Raises Broken for another passphrase, or an altered row."""
+    if len(wrapped) <= _PASSPHRASE_HEAD or wrapped[:5] != PASSPHRASE_MAGIC + bytes([SUITE]):
+        raise Broken("a key behind a passphrase is not in the stored form", hint="git pull && ./setup.sh")
+    head = wrapped[:_PASSPHRASE_HEAD]
+    salt, rest = head[5 : 5 + _PASSPHRASE_SALT], head[5 + _PASSPHRASE_SALT :]
+    stretch = Stretch(int.from_bytes(rest[:4], "big"), rest[4], rest[5])
+    fits = 8 * stretch.lanes <= stretch.memory_kib <= _MOST_MEMORY_KIB
+    if not fits or not 1 <= stretch.passes <= _MOST_PASSES or not 1 <= stretch.lanes <= _MOST_PASSES:
+        raise Broken("a key behind a passphrase asks for more work than any does")
+    return unwrap(_stretched(passphrase, salt, stretch), wrapped[_PASSPHRASE_HEAD:], *place, head.hex())
+
+
+def _stretched(passphrase: Plain, salt: bytes, stretch: Stretch) -> bytes:
+    from argon2.low_level import Type, hash_secret_raw  # only where a passphrase is
+
+    return hash_secret_raw(
+        passphrase.expose_bytes(), salt, stretch.passes, stretch.memory_kib, stretch.lanes, KEY_BYTES, Type.ID
+    )
 
 
 def fresh_key() -> bytes:

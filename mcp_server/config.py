@@ -5,16 +5,29 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from domain.actors import Tier
 from domain.errors import Invalid
+from domain.plain import Plain
 
 HOME_VARIABLE = "CLAUDETOOLS_HOME"
+PASSPHRASE_VARIABLE = "CLAUDETOOLS_PASSPHRASE_FILE"  # noqa: S105  # a name
 SETTINGS_VERSION = 1
 SETUP_HINT = "./setup.sh"
 PRIVATE_DIRECTORY = 0o700
+
+
+@dataclass
+class Asking:
+    """How this process comes to a passphrase besides the file that the environment names; None where it cannot ask."""
+
+    passphrase: Callable[[], Plain] | None = None
+
+
+ASKING = Asking()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,16 @@ class Settings:
     def root_key_file(self) -> Path:
         """What opens the file slot of the root key."""
         return self.home / "keys" / "root.key"
+
+    @property
+    def next_root_key_file(self) -> Path:
+        """The key file that is to take its place: written before its slot is, and renamed after."""
+        return self.home / "keys" / "root.key.next"
+
+    @property
+    def turn_lock_file(self) -> Path:
+        """Held by the one process of this machine that replaces its key file."""
+        return self.home / "keys" / "turn.lock"
 
     @property
     def machine_key_file(self) -> Path:

@@ -15,7 +15,7 @@ from domain.audit import Link, Opening, columns_of
 from domain.errors import Unavailable
 from storage.engine import as_bytes, is_mariadb
 from storage.schema import audit_chains, audit_entries
-from storage.sight import Part, Sight, while_unchanged
+from storage.sight import ROOT, Part, Sight, while_unchanged
 
 _NOT_PREPARED = 1243  # ER_UNKNOWN_STMT_HANDLER
 _COLUMNS = tuple(column.name for column in audit_entries.c)
@@ -41,6 +41,18 @@ def _insert(packed: bool) -> str:
     # Ready-made: putting the statement together by SQLAlchemy takes longer than the database needs for it.
     marks = ", ".join(["%s" if packed else "?"] * len(_COLUMNS))
     return f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608  # our own names
+
+
+@lru_cache
+def _insert_under(packed: bool) -> str:
+    mark = "%s" if packed else "?"
+    marks = ", ".join([mark] * len(_COLUMNS))
+    # The lock makes whoever turns the root key wait for what is written under the old one, and this wait for the turn.
+    lock = " LOCK IN SHARE MODE" if packed else ""
+    return (
+        f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) SELECT {marks} FROM marks "  # noqa: S608  # our own names
+        f"WHERE name = '{ROOT}' AND value = {mark}{lock}"
+    )
 
 
 @lru_cache
@@ -101,6 +113,11 @@ class Audit:
     def append(self, link: Link) -> None:
         """Stores one entry in its place."""
         self._connection.exec_driver_sql(_insert(is_mariadb(self._connection)), _values(link))
+
+    def append_under(self, link: Link, generation: int) -> bool:
+        """Stores one entry in its place if the root key is still of that generation.  False, and nothing is stored, else."""
+        statement = _insert_under(is_mariadb(self._connection))
+        return self._connection.exec_driver_sql(statement, (*_values(link), generation)).rowcount == 1
 
     def append_while(self, link: Link, sight: Sight) -> bool:
         """Stores one entry in its place if all that was seen is still so, in one statement of a server.

@@ -140,7 +140,7 @@ class Credentials:
             return seen
         row = (
             self._connection.execute(
-                _sealed_query().where(
+                sealed_query().where(
                     credentials.c.credential_id == head.credential_id,
                     sealed_fields.c.field == field,
                     sealed_fields.c.version == head.fields[field],
@@ -151,7 +151,7 @@ class Credentials:
         )
         if row is None:
             raise Broken(f"the sealed {field} of {head.reference} is missing", hint="claudetools audit verify")
-        return _sealed(row)
+        return sealed_field(row)
 
     def _seen(self, head: Head, field: str) -> SealedField | None:
         sight = self._guard.sight
@@ -164,7 +164,7 @@ class Credentials:
         client_key = sight.rows.get(key_of(client_keys.name, by))
         if client_key is None:
             return None
-        return _sealed(
+        return sealed_field(
             {
                 **cell,
                 "reference": head.reference,
@@ -183,11 +183,11 @@ class Credentials:
 
     def every_sealed(self, *fields: str) -> Iterator[SealedField]:
         """Every sealed field of every version: what the redaction matcher is made from; or those of these names."""
-        query = _sealed_query()
+        query = sealed_query()
         if fields:
             query = query.where(sealed_fields.c.field.in_(fields))
         for row in self._connection.execute(query).mappings():
-            yield _sealed(row)
+            yield sealed_field(row)
 
     def sealed_state(self) -> tuple[int, int]:
         """How many sealed versions there are and when the newest came: changes with every value."""
@@ -304,7 +304,8 @@ def _holds(word: str) -> Condition:
     return or_(*(column.icontains(word, autoescape=True) for column in columns))
 
 
-def _sealed_query() -> Select[Any]:
+def sealed_query() -> Select[Any]:
+    """Sealed fields with the wrapped keys that open them."""
     return (
         select(
             sealed_fields.c.credential_id,
@@ -338,7 +339,8 @@ def _sealed_query() -> Select[Any]:
     )
 
 
-def _sealed(row: RowMapping | Mapping[str, Any]) -> SealedField:
+def sealed_field(row: RowMapping | Mapping[str, Any]) -> SealedField:
+    """What `sealed_query` found, as it is opened."""
     return SealedField(
         credential_id=row["credential_id"],
         reference=row["reference"],

@@ -17,6 +17,7 @@ from storage.schema import (
     credential_versions,
     credentials,
     invitations,
+    key_runs,
     machines,
     persons,
     recipes,
@@ -31,6 +32,7 @@ GUARDED: tuple[tuple[Table, str, str], ...] = (
     (agents, "agent", "agent_id"),
     (client_keys, "client_key", "client_key_id"),
     (invitations, "invitation", "invitation_id"),
+    (key_runs, "key_run", "run_id"),
     (credentials, "credential", "credential_id"),
     (recipes, "recipe", "recipe_id"),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, String, column, literal, select, table
+from sqlalchemy import Connection, String, column, func, literal, select, table
 
+from domain.errors import NotFound
 from storage.engine import as_bytes
 from storage.guard import Guard, first_come
 from storage.schema import MIN_READER, MIN_WRITER, client_keys, compatibility, key_slots, vault
@@ -17,7 +18,7 @@ SUBJECT = "client_key"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One way to open the root key: a kind (file, recovery), a label, and the wrapped key."""
+    """One way to open the root key: a kind (domain.slots), a label, and the wrapped key."""
 
     slot_id: str
     kind: str
@@ -106,6 +107,54 @@ class Keys:
     def active(self, client_id: str) -> WrappedClientKey | None:
         """The key that seals new versions of this client's credentials.  Raises Broken."""
         return self._one(client_id=client_id, state="active")
+
+    def newest(self, client_id: str) -> WrappedClientKey | None:
+        """The newest version of a client's key, whatever its state.  Raises Broken."""
+        query = select(func.max(client_keys.c.version)).where(client_keys.c.client_id == client_id)
+        version = self._connection.execute(query).scalar()
+        return None if version is None else self._one(client_id=client_id, version=version)
+
+    def every(self, client_id: str) -> list[WrappedClientKey]:
+        """All versions of a client's key, each checked.  Raises Broken."""
+        query = select(client_keys.c.version).where(client_keys.c.client_id == client_id)
+        versions = self._connection.execute(query.order_by(client_keys.c.version)).scalars().all()
+        return [key for key in (self.version(client_id, one) for one in versions) if key is not None]
+
+    def replace(self, key: WrappedClientKey) -> None:
+        """Stores a client key in another state.  Raises Conflict where it was changed meanwhile, NotFound, Broken."""
+        row = self._guard.one(client_keys, SUBJECT, "client_key_id", client_id=key.client_id, version=key.version)
+        if row is None:
+            raise NotFound("that client key is gone", hint="claudetools audit verify")
+        after = {
+            **{column.name: row[column.name] for column in client_keys.c},
+            "state": key.state,
+            "wrapped": key.wrapped,
+        }
+        if not self._guard.update(client_keys, SUBJECT, "client_key_id", after, row["revision"]):
+            raise first_come("that client key was changed meanwhile", "try again")
+
+    def touch_vault(self) -> None:
+        """Gives the vault's row a new revision: what its entry tells is about the whole of it.  Raises Broken."""
+        row = self.vault()
+        if row is None:
+            raise NotFound("there is no vault here", hint="./setup.sh")
+        after = {column.name: row[column.name] for column in vault.c}
+        if not self._guard.update(vault, "vault", "vault_id", after, row["revision"]):
+            raise first_come("the vault was changed meanwhile", "try again")
+
+    def slots(self) -> list[Slot]:
+        """Every key slot."""
+        return read_slots(self._connection)
+
+    def drop_slot(self, slot_id: str) -> bool:
+        """Takes one slot out; False where it is gone already."""
+        return bool(self._connection.execute(key_slots.delete().where(key_slots.c.slot_id == slot_id)).rowcount)
+
+    def replace_slots(self, slots: Iterable[Slot]) -> None:
+        """Puts these slots in the place of all that there are."""
+        self._connection.execute(key_slots.delete())
+        for slot in slots:
+            self.put_slot(slot)
 
     def version(self, client_id: str, version: int) -> WrappedClientKey | None:
         """One version of a client's key.  Raises Broken."""

@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """What this program writes; compared with min_reader and min_writer of the database."""
-REVISION = "0007"
+REVISION = "0008"
 """The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
@@ -267,7 +267,25 @@ machine_contacts = Table(
     **_EXACT,
 )
 
-# Counters that tell other processes of a change: `sealed` grows with every new version of a credential.
+# A rotation of keys under way or done, and how far it has come (storage.runs).
+key_runs = Table(
+    "key_runs",
+    metadata,
+    Column("run_id", Id, primary_key=True),
+    Column("level", String(16), nullable=False),
+    Column("scope", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("place", Text, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    _us("created_us"),
+    _us("updated_us"),
+    *_guard(),
+    **_EXACT,
+)
+
+# Counters that tell other processes of a change: `sealed` grows with every new version of a credential, `root` with every
+# turn of the root key.
 marks = Table(
     "marks",
     metadata,

@@ -37,6 +37,8 @@ from storage.schema import (
 
 SEALED = "sealed"
 """The mark that grows with every new version of a credential."""
+ROOT = "root"
+"""The mark that grows with every turn of the root key."""
 
 Key = tuple[str, tuple[tuple[str, str | int], ...]]
 Rows = dict[Key, Mapping[str, Any] | None]
@@ -69,12 +71,13 @@ class Question:
 class Sight:
     """The rows that were seen, by table and the columns that they were asked by; None for one that is not there.
 
-    `mark` tells how far the vault's values have come.  `condition` says, to the server, that
+    `mark` tells how far the vault's values have come, `root` how often the root key was turned.  `condition` says, to the server, that
     nothing of it has changed: a statement's name and text, and what it compares with.
     """
 
     rows: Rows
     mark: int
+    root: int = 0
     names: Mapping[str, Any] | None = None
     sealed: Mapping[str, Any] | None = None
     whole: tuple[Part, ...] = ()
@@ -142,6 +145,7 @@ def _sight(
         if part.alias in asked:
             rows[key_of(part.table.name, {part.key: asked[part.alias]})] = row
     head, sealed, mark = by_alias.get("c"), None, int(rest["mark"] or 0)
+    root = int(rest["root"] or 0)
     if question.credential:
         column = "reference" if "/" in question.credential else "credential_id"
         rows[key_of("credentials", {column: question.credential})] = head
@@ -154,12 +158,12 @@ def _sight(
             sealed = None  # read apart, then
     names = rest if "client" in rest and head is not None else None
     if (sealed is None and question.opens) or not texts or any(by_alias[part.alias] is None for part in parts):
-        return Sight(rows, mark, names, sealed)
+        return Sight(rows, mark, root, names, sealed)
     place: list[str | int] = []
     for part in parts:
         row = by_alias[part.alias] or {}
         place += [row[name] for name in _keys(part)]
-    return Sight(rows, mark, names, sealed, parts, tuple(place), b"".join(texts) + str(mark).encode())
+    return Sight(rows, mark, root, names, sealed, parts, tuple(place), b"".join(texts) + str(mark).encode())
 
 
 def _keys(part: Part) -> tuple[str, ...]:
@@ -176,7 +180,7 @@ def _statement(
     mark = "%s" if packed else "?"
     parts = [MACHINE, *([PERSON] if person else []), *([AGENT] if agent else [])]
     joins = [f"LEFT JOIN {part.table.name} {part.alias} ON {part.alias}.{part.key} = {mark}" for part in parts]
-    rest = {"mark": _mark(packed)}
+    rest = {"mark": _mark(packed), "root": _ROOT_MARK}
     if by:
         parts.append(HEAD)
         joins.append(f"LEFT JOIN credentials c ON c.{by} = {mark}")
@@ -220,6 +224,14 @@ def _statement(
 def mark_query(connection: Connection) -> str:
     """The statement that reads the mark alone."""
     return f"SELECT {_mark(is_mariadb(connection))}"  # our own names
+
+
+def root_query() -> str:
+    """The statement that reads how often the root key was turned."""
+    return f"SELECT {_ROOT_MARK}"  # our own names
+
+
+_ROOT_MARK = f"(SELECT value FROM marks WHERE name = '{ROOT}')"  # noqa: S608  # our own name
 
 
 def _mark(packed: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from domain.actors import Actor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
+    from mcp_server.services.keys import Keys
     from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
     from mcp_server.services.picking import Picking
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
+    from mcp_server.services.shredding import Shredding
     from mcp_server.services.tallies import Tallies
     from mcp_server.services.use import Use
     from mcp_server.work import Work
@@ -51,6 +54,8 @@ class App:
     audit: AuditLog
     identity: Identity
     machines: Machines
+    keys: Keys
+    shredding: Shredding
     incidents: Incidents
     context: Context
     capture: Capture
@@ -98,7 +103,12 @@ def build(settings: Settings | None = None, *, clock: Callable[[], int] | None =
     engine = open_vault(settings)
     try:
         keyring = open_keyring(settings, engine)
-        return assemble(settings, engine, keyring, clock=clock)
+        app = assemble(settings, engine, keyring, clock=clock)
+        if keyring.opened_for_machine:
+            from mcp_server.bootstrap.slots import pick_up
+
+            pick_up(app)
+        return app
     except BaseException:
         engine.dispose()
         raise
@@ -112,6 +122,7 @@ def assemble(
     clock: Callable[[], int] | None = None,
 ) -> App:
     """Puts the services together over an open database and keyring."""
+    from mcp_server.bootstrap.opening import renew
     from mcp_server.services.audit import AuditLog
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
@@ -120,6 +131,7 @@ def assemble(
     from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
+    from mcp_server.services.keys import Keys
     from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
     from mcp_server.services.picking import Picking
@@ -130,6 +142,7 @@ def assemble(
     from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
     from mcp_server.services.scanning import Scan
+    from mcp_server.services.shredding import Shredding
     from mcp_server.services.tallies import Tallies
     from mcp_server.services.use import Use
     from mcp_server.work import HeadNotes, Work
@@ -137,7 +150,8 @@ def assemble(
 
     machine = machine_actor(settings)
     notes = HeadNotes(settings.heads_dir)
-    work = Work(engine, keyring, notes, settings.machine_id, clock or clock_of(engine))
+    renewal = partial(renew, settings, engine, keyring)
+    work = Work(engine, keyring, notes, settings.machine_id, clock or clock_of(engine), renewal)
     redaction = Redaction(work, keyring, machine)
     registry = Registry(work, keyring, redaction)
     capture = Capture(settings, work, redaction, machine)
@@ -153,6 +167,8 @@ def assemble(
         audit=AuditLog(work, redaction),
         identity=Identity(work, keyring, settings, machine),
         machines=Machines(work, keyring, machine),
+        keys=Keys(work, keyring),
+        shredding=Shredding(work),
         incidents=Incidents(work, redaction),
         context=Context(settings, work, redaction, machine, drain=capture.drain_for),
         capture=capture,

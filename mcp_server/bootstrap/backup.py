@@ -24,7 +24,7 @@ from domain.identity import INVITED
 from domain.verify import ChainCheck, Finding, check_opening
 from mcp_server import __version__
 from mcp_server.bootstrap import App
-from mcp_server.bootstrap.opening import open_slot
+from mcp_server.bootstrap.opening import fits, open_slot
 from mcp_server.config import Settings
 from mcp_server.keyring import STREAM_HEAD_BYTES, Keyring, parse_recovery_key, signed_by
 from storage.engine import as_bytes
@@ -79,6 +79,9 @@ def create(app: App, actor: Actor, write: Callable[[bytes], object], tell: Progr
         pass
     created_us = app.work.clock()
     with snapshot(app.engine) as connection:
+        # What is sealed under one root key and carries the slots of the next would open for nobody.
+        if not fits(connection, app.keyring):
+            raise Conflict("the root key was replaced meanwhile", hint="try again")
         revision = current_revision(connection)
         header = Header(
             vault_id=vault_id,
@@ -175,6 +178,7 @@ class Source:
     header: Header
     preamble: bytes
     stream: BinaryIO
+    head: bytes
 
 
 def begin(stream: BinaryIO) -> Source:
@@ -187,34 +191,36 @@ def begin(stream: BinaryIO) -> Source:
             f"that backup holds schema {header.schema}, made by a newer program; this one knows {SCHEMA_VERSION}",
             hint=NEWER,
         )
-    return Source(header, start + rest, stream)
+    return Source(header, start + rest, stream, _exactly(stream, STREAM_HEAD_BYTES))
 
 
-def keyring_for(header: Header, settings: Settings | None, live: Keyring | None, ask: Callable[[], str]) -> Keyring:
+def keyring_for(source: Source, settings: Settings | None, live: Keyring | None, ask: Callable[[], str]) -> Keyring:
     """The keys of a backup: this computer's own where they fit, else through the recovery key that `ask` gives.
 
-    Raises Denied where the recovery key is another vault's.
+    A backup opens with the recovery key that the vault had when it was made.  Raises Denied where it is another one.
     """
+    header = source.header
     slots = [Slot(slot.slot_id, slot.kind, slot.kind, slot.wrapped, 0) for slot in header.slots]
     if settings is not None and settings.vault_id == header.vault_id:
         with suppress(OSError):
             keyring = open_slot(header.vault_id, slots, settings.root_key_file.read_bytes(), "file")
             if keyring is not None:
                 return keyring
-    if live is not None and live.vault_id == header.vault_id:
+    if live is not None and live.vault_id == header.vault_id and live.seals_stream(source.preamble, source.head):
         return live
     keyring = open_slot(header.vault_id, slots, parse_recovery_key(ask()), "recovery")
     if keyring is None:
         raise Denied(
-            "that recovery key does not open this backup: it belongs to another vault, or the backup's header was altered",
-            hint="look for the key that was kept when the vault was made",
+            "that recovery key does not open this backup: it is another vault's, or not the one of when it was made, "
+            "or the backup's header was altered",
+            hint="look for the key that was kept when the vault was made, or when its keys were last replaced before",
         )
     return keyring
 
 
 def events(source: Source, keyring: Keyring) -> Iterator[Event]:
     """The backup's tables and rows.  Only when it has ended is the whole known to be good.  Raises Broken."""
-    opener = keyring.open_stream(source.preamble, _exactly(source.stream, STREAM_HEAD_BYTES))
+    opener = keyring.open_stream(source.preamble, source.head)
     reader = ContentReader()
     while raw := source.stream.read(_READ):
         yield from reader.feed(opener.update(raw))

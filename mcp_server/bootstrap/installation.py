@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from domain.actors import SCOPES, Actor, Subject
-from domain.errors import Broken, Denied, Invalid
+from domain.errors import Denied, Invalid
 from domain.identity import Machine, Person, check_password_form, hash_secret
 from domain.ids import new_id
 from domain.plain import Plain
@@ -23,7 +23,7 @@ from hooks import trust
 from mcp_server.bootstrap import App, assemble, build, joining, machine_actor
 from mcp_server.bootstrap.database import choose, prepare
 from mcp_server.bootstrap.hooks_settings import write_hooks_settings
-from mcp_server.bootstrap.opening import INVITE, REVOKED, address_of, open_slot
+from mcp_server.bootstrap.opening import INVITE, REVOKED, address_of, by_itself, open_root_key, open_slot
 from mcp_server.bootstrap.slots import file_slot, recovery_slot
 from mcp_server.bootstrap.wanted import (
     DEFAULT_AGENT,
@@ -161,12 +161,9 @@ def _in_vault(
     opened: joining.Opened | None,
 ) -> Settings:
     """This machine in a vault that is there: known to it already, or joining it now."""
-    keyring = None
-    if settings.root_key_file.exists() or settings.is_embedded:
-        slot_key = read_private(settings.root_key_file, "the root key file", _RECOVER)
-        keyring = open_slot(settings.vault_id, slots, slot_key, "file")
-        if keyring is None and settings.is_embedded:
-            raise Broken("the root key file does not open this vault", hint=_RECOVER)
+    keyring = by_itself(settings, settings.vault_id, slots)
+    if keyring is None and settings.is_embedded:
+        keyring = open_root_key(settings, engine)
     if keyring is None:
         entry = opened.invitation if opened else wanted.entry() if wanted.entry else None
         if entry is None:
@@ -194,13 +191,13 @@ def _in_vault(
 
 def _own_slot(settings: Settings, engine: Engine, keyring: Keyring, slots: list[Slot]) -> bool:
     """Gives this machine a slot under its own name, where its key opens an older one without.  False where it has one."""
-    if any(slot.kind == "file" and slot.label == settings.machine_id for slot in slots):
+    if any(slot.label == settings.machine_id for slot in slots) or not settings.root_key_file.exists():
         return False
     seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
     key = read_private(settings.root_key_file, "the root key file", _RECOVER)
     app = assemble(settings, engine, keyring.with_machine_key(seed))
     with app.work.audited(app.machine, "key.slot", Subject("vault", settings.vault_id, "vault"), kind="file") as unit:
-        unit.keys.put_slot(file_slot(keyring, key, settings.machine_id, unit.now_us))
+        unit.keys.put_slot(file_slot(app.keyring, key, settings.machine_id, unit.now_us))
         unit.keys.drop_slots("file")
     return True
 

@@ -236,8 +236,10 @@ def _new_file_key(settings: Settings, keyring: Keyring) -> Slot:
 
 
 def _keep_slot(settings: Settings, engine: Engine, keyring: Keyring) -> None:
-    slot = _new_file_key(settings, keyring)
+    key = new_slot_key()
+    # The file first: a slot whose file was never written would lock the machine out.
+    write_private(settings.root_key_file, key)
     seed = read_private(settings.machine_key_file, "this machine's audit key", "./setup.sh")
     app: App = assemble(settings, engine, keyring.with_machine_key(seed))
     with app.work.audited(app.machine, "key.slot", Subject("vault", settings.vault_id, "vault"), kind="file") as unit:
-        unit.keys.put_slot(replace(slot, created_us=unit.now_us))
+        unit.keys.put_slot(file_slot(app.keyring, key, settings.machine_id, unit.now_us))

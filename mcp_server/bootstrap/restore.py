@@ -95,7 +95,7 @@ def restore(wanted: Wanted, report: Report, tell: Progress) -> Restored:
     with stream:
         source = begin(stream)
         address = _place(settings, home, source.header, wanted.database)
-        keyring = keyring_for(source.header, settings, None, asked)
+        keyring = keyring_for(source, settings, None, asked)
         checked = check(source, keyring, lambda table, rows: tell(table, rows, 0))
         if checked.findings and not wanted.damaged:
             raise Broken(

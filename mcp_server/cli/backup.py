@@ -85,7 +85,7 @@ def check(file: File, *, recovery_file: RecoveryFile = None, json: show.Json = F
         settings = None
         with suppress(Invalid):  # a backup can be checked on a machine that has nothing else of us
             settings = load_settings()
-        keyring = backup.keyring_for(source.header, settings, _live(), lambda: _recovery_key(recovery_file))
+        keyring = backup.keyring_for(source, settings, _live(), lambda: _recovery_key(recovery_file))
         checked = backup.check(source, keyring, lambda table, rows: tell(table, rows, 0))
     if json:
         show.as_json(_as_json(checked))

@@ -26,8 +26,8 @@ from typer._click.exceptions import (
 
 from domain.errors import ClaudeToolsError, Invalid, TooMany
 from mcp_server import answers
-from mcp_server.cli import COMMANDS, root_command
-from mcp_server.config import HOME_VARIABLE, data_directory
+from mcp_server.cli import COMMANDS, ask, root_command
+from mcp_server.config import ASKING, HOME_VARIABLE, PASSPHRASE_VARIABLE, data_directory
 
 INTERRUPTED = 130
 """What shells give a program that was ended by ^C."""
@@ -39,6 +39,8 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         given = _without_home(list(arguments))
+        if given[:1] != ["mcp"]:  # whose terminal, where it has one, is another program's
+            _may_ask_for_a_passphrase()
         code = root_command().main(args=given, prog_name="claudetools", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, Abort):
@@ -56,6 +58,11 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  # the last door before the user
         return tell(error, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _may_ask_for_a_passphrase() -> None:
+    """A vault that opens by a passphrase asks for it at the terminal, where there is one."""
+    ASKING.passphrase = lambda: ask.hidden("The passphrase that opens the vault: ", f"{PASSPHRASE_VARIABLE}=FILE")
 
 
 def tell(error: BaseException, *, as_json: bool) -> int:

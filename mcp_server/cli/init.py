@@ -79,7 +79,7 @@ def init(
         agent=agent or installation.DEFAULT_AGENT,
         password=_password(password_file, non_interactive=non_interactive),
         login=_login(password_file, non_interactive=non_interactive),
-        deliver=_deliver(recovery_file),
+        deliver=deliver(recovery_file, "claudetools init"),
         entry=joining.entry(invitation_file, invitation_code_file, recovery_key_file, non_interactive=non_interactive),
         invited=invitation_file is not None,
         database=pinned(database, server_fingerprint),
@@ -153,8 +153,11 @@ def _password(file: Path | None, *, non_interactive: bool) -> Callable[[], Plain
     return given
 
 
-def _deliver(file: Path | None) -> Callable[[Plain], None]:
-    """How the recovery key reaches a person: a file that was not there, or the terminal, typed back."""
+def deliver(file: Path | None, command: str) -> Callable[[Plain], None]:
+    """How the recovery key reaches a person: a file that was not there, or the terminal, typed back.
+
+    `command` is what is typed again where it was not kept.
+    """
 
     def keep(key: Plain) -> None:
         if file is not None:
@@ -173,7 +176,7 @@ def _deliver(file: Path | None) -> Callable[[Plain], None]:
             typed = str(typer.prompt("Type its last group to show that you have it", err=True))
             if typed.strip().upper() == last.upper():
                 return
-        raise Invalid("the recovery key was not confirmed; nothing was made", hint="claudetools init")
+        raise Invalid("the recovery key was not confirmed; nothing was made", hint=command)
 
     return keep
 

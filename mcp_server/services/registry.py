@@ -162,8 +162,10 @@ class Registry:
         return found or self.save(actor, kind=kind, name=text, client=client.slug)
 
     def create_key(self, actor: Actor, client: RegistryItem) -> None:
-        """Makes the first key of a client; its credentials are sealed under it."""
-        version = 1
+        """Makes the first key of a client, or one after those that were destroyed; its credentials are sealed under it."""
+        with self._work.reading(actor) as unit1:
+            newest = unit1.keys.newest(client.id)
+        version = newest.version + 1 if newest else 1
         wrapped = self._keyring.new_client_key(client.id, version)
         subject = Subject("client_key", f"{client.id}.{version}", client.slug, client.id)
         try:

@@ -10,6 +10,10 @@
 - `recording(machine)`, `recorded(machine, do)`: what machines write by themselves; no entry, no
   strongroom.
 
+The root key may be turned while this process runs (`claudetools keys rotate root`).  Every unit asks which turn the
+database is at, in a statement that it needs anyway, and an entry is stored only where it is still that one; a process
+that is behind takes up the new root key and goes on.
+
 A refusal is an entry too, in a second short transaction.  An act whose entry cannot be written
 does not happen: the caller gets `unavailable`.
 """
@@ -18,18 +22,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError
 
 from domain import policy
 from domain.actors import Actor, Subject
 from domain.audit import BulkTicket, Entry, FactValue, Link, Opening, Outcome, Receipt, Ticket
 from domain.credentials import SealedField
 from domain.errors import (
+    Broken,
     ClaudeToolsError,
     Conflict,
     Denied,
@@ -41,6 +45,7 @@ from domain.ids import new_id
 from mcp_server.keyring import Keyring
 from mcp_server.work.admission import OwnKey, admit, question_of
 from mcp_server.work.chain import Chain, HeadNotes
+from mcp_server.work.saying import entry_of, first_come, fits, known_subject, turned
 from mcp_server.work.sights import Sights
 from mcp_server.work.unit import AuditedUnit, RecordingUnit, Unit
 from mcp_server.work.words import Plainly, Words
@@ -63,6 +68,8 @@ LEAST_S = 0.4
 """How much of that the database has at least."""
 ASK_WITHIN_S = 0.6
 """After a lost reply the entry is looked for only where no more time has passed: the caller is still waiting."""
+AT_LENGTH_S = 60.0
+"""How long one answer of a server may take in `audited_at_length`."""
 _REFUSALS = (Denied, NotFound, Unauthenticated)
 _UNADMITTED = frozenset({"vault.create", "machine.enroll"})
 
@@ -84,6 +91,10 @@ class _Changed(Exception):
     """What an act leans on is not as it was seen; nothing of the act has happened."""
 
 
+class _Turned(Exception):
+    """The root key was turned; nothing of the act has happened."""
+
+
 class _Behind(Exception):
     """The matcher does not hold all of the vault's values; nothing of the act has happened."""
 
@@ -98,8 +109,10 @@ class Work:
         notes: HeadNotes,
         machine_id: str,
         clock: Clock = now_us,
+        renew: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
+        self._renew = renew
         self._keyring = keyring
         self._chain = Chain(keyring, notes, machine_id)
         self._own_key = OwnKey(machine_id, keyring)
@@ -110,16 +123,28 @@ class Work:
     @contextmanager
     def reading(self, actor: Actor | None) -> Iterator[Unit]:
         """A read-only unit.  `None` reads without an actor: status, doctor and verify."""
-        with begin(self._engine, write=False) as transaction:
+
+        def enter(stack: ExitStack) -> Unit:
+            transaction = stack.enter_context(begin(self._engine, write=False))
             unit = Unit(transaction.connection, self._keyring.mac, self.clock())
             if actor is not None:
-                unit.look(question_of(actor))
-                admit(unit, actor)
+                self._let_in(unit, actor, unit.look(question_of(actor)))
+            return unit
+
+        with self._current(enter) as unit:
             yield unit
 
     @contextmanager
     def steady(self) -> Iterator[Unit]:
         """A read-only unit, without an actor, that sees the whole database as it is now, whatever others write meanwhile."""
+        before = self._keyring.stamp
+        with snapshot(self._engine) as connection:
+            unit = Unit(connection, self._keyring.mac, self.clock())
+            if fits(unit):
+                yield unit
+                return
+        # The root key was turned, or the vault's row was tampered with: then the reader is to find that.
+        self._renewed(before)
         with snapshot(self._engine) as connection:
             yield Unit(connection, self._keyring.mac, self.clock())
 
@@ -142,11 +167,15 @@ class Work:
     @contextmanager
     def recording(self, machine: Actor) -> Iterator[RecordingUnit]:
         """What a machine writes by itself, committed at the end of the block."""
-        with begin(self._engine, write=True) as transaction:
+
+        def enter(stack: ExitStack) -> tuple[Transaction, RecordingUnit]:
+            transaction = stack.enter_context(begin(self._engine, write=True))
             unit = Unit(transaction.connection, self._keyring.mac, self.clock())
-            unit.look(question_of(machine))
-            admit(unit, machine)
-            yield RecordingUnit(transaction.connection, unit._guard, unit.now_us)  # noqa: SLF001  # same room
+            self._let_in(unit, machine, unit.look(question_of(machine)))
+            return transaction, RecordingUnit(transaction.connection, unit._guard, unit.now_us)  # noqa: SLF001  # same room
+
+        with self._current(enter) as (transaction, recording):
+            yield recording
             transaction.commit()
 
     def recorded(self, machine: Actor, do: Callable[[RecordingUnit], T]) -> T:
@@ -184,23 +213,52 @@ class Work:
         the block raises rolls everything back and is recorded as a refusal.  `credential` is the
         reference that the block will load: its row comes with those of the actor.
         """
+        with self._audited(actor, action, subject, purpose, credential, facts) as unit:
+            yield unit
+
+    @contextmanager
+    def audited_at_length(
+        self, actor: Actor, action: str, subject: Subject, facts: dict[str, FactValue]
+    ) -> Iterator[AuditedUnit]:
+        """The same for what is known to take a server seconds."""
+        with self._audited(actor, action, subject, "", "", facts, AT_LENGTH_S) as unit:
+            yield unit
+
+    @contextmanager
+    def _audited(
+        self,
+        actor: Actor,
+        action: str,
+        subject: Subject | Callable[[], Subject] | None,
+        purpose: str,
+        credential: str,
+        facts: dict[str, FactValue],
+        wait_s: float = 0.0,
+    ) -> Iterator[AuditedUnit]:
         unit: AuditedUnit | None = None
+
+        def enter(stack: ExitStack) -> tuple[Transaction, AuditedUnit]:
+            nonlocal unit
+            transaction = stack.enter_context(begin(self._engine, write=True, wait_s=wait_s))
+            unit = self._unit(transaction, actor, facts)
+            if action in _UNADMITTED:
+                self._stand_alone(unit)
+            else:
+                sight = unit.look(question_of(actor, credential=credential))
+                self._let_in(unit, actor, sight, signs=True)
+            policy.may(actor, action)
+            return transaction, unit
+
         try:
-            with begin(self._engine, write=True) as transaction:
-                unit = self._unit(transaction, actor, facts)
-                if action not in _UNADMITTED:
-                    unit.look(question_of(actor, credential=credential))
-                    self._own_key.check(unit)
-                    admit(unit, actor)
-                policy.may(actor, action)
+            with self._current(enter) as (transaction, unit):
                 yield unit
-                entry = _entry(unit, action, _known(subject, unit, action), purpose)
-                unit.commit_known(self._commit(transaction, entry))
+                entry = entry_of(unit, action, known_subject(subject, unit, action), purpose)
+                unit.commit_known(self._commit(transaction, entry, generation=unit.generation))
         except Unavailable:
             # The entry could not be written; a second try would keep the caller waiting.
             raise
         except ClaudeToolsError as error:
-            self._refusal(actor, action, _known(subject, unit, action), purpose, facts, error)
+            self._refusal(actor, action, known_subject(subject, unit, action), purpose, facts, error)
             raise
 
     def done(
@@ -251,6 +309,17 @@ class Work:
         ticket = Ticket(unit.receipt, sealed.credential_id, sealed.field, sealed.version, sealed.blob)
         return ticket, found
 
+    def load_sealed(
+        self, actor: Actor, find: Callable[[AuditedUnit], list[SealedField]], level: str
+    ) -> tuple[BulkTicket, list[SealedField]]:
+        """The same as `load_to_judge` under one `key.load` entry: for a rotation of keys of that level."""
+
+        def load(unit: AuditedUnit) -> list[SealedField]:
+            unit.note(level=level)
+            return find(unit)
+
+        return self.load_to_judge(actor, "key.load", load)
+
     def load_values(self, machine: Actor) -> tuple[BulkTicket, list[SealedField], int]:
         """Commits one `redaction.load` entry with the number of values, then hands them out sealed, with their mark."""
         with self.audited(machine, "redaction.load", Subject("vault")) as unit:
@@ -274,6 +343,63 @@ class Work:
         return BulkTicket(unit.receipt, len(fields)), fields
 
     # What the doors are made of.
+
+    @contextmanager
+    def _current(self, enter: Callable[[ExitStack], T]) -> Iterator[T]:
+        """A unit that was entered under the root key that the database is at.
+
+        It is entered once more where the root key was found turned.  Where that is found later, inside the block, the
+        caller hears `unavailable` and may do the same again.
+        """
+        with ExitStack() as stack:
+            before = self._keyring.stamp
+            try:
+                entered = enter(stack)
+            except (_Turned, Broken) as error:
+                stack.close()
+                if not self._renewed(before) and isinstance(error, Broken):
+                    raise
+                before = self._keyring.stamp
+                try:
+                    entered = enter(stack)
+                except _Turned:
+                    raise turned() from None
+            try:
+                yield entered
+            except (_Turned, Broken) as error:
+                stack.close()
+                if not self._renewed(before) and isinstance(error, Broken):
+                    raise
+                raise turned() from None
+
+    def _renewed(self, before: object) -> bool:
+        """Takes up the root key that the database is at.  Whether this process has another one than `before` now."""
+        self._renew()
+        return self._keyring.stamp is not before
+
+    def _let_in(self, unit: Unit, actor: Actor, sight: Sight, *, signs: bool = False, seen: bool = False) -> None:
+        """Admission, under the root key that the database is at.  Raises _Turned where that is another.
+
+        `seen`: by an earlier act; then the entry alone tells whether it is still so.
+        """
+        if self._keyring.generation not in (None, sight.root):
+            raise _Turned
+        if signs:
+            self._own_key.check(unit)
+        admit(unit, actor)
+        if not seen:  # a row fitted, and beside it stood which turn of the root key this is
+            self._keyring.learn(sight.root)
+        if isinstance(unit, AuditedUnit):
+            unit.generation = sight.root
+
+    def _stand_alone(self, unit: AuditedUnit) -> None:
+        """The same for what happens before anybody is let in: that the vault's row fits is what there is to go by."""
+        if self._keyring.signs_alone():
+            return
+        unit.generation = unit.rekeying.generation()
+        if self._keyring.generation not in (None, unit.generation):
+            raise _Turned
+        unit.keys.vault()
 
     def _unit(self, transaction: Transaction, actor: Actor, facts: dict[str, FactValue]) -> AuditedUnit:
         return AuditedUnit(
@@ -305,6 +431,11 @@ class Work:
                 return self._attempt(actor, action, do, question, known, subject, words, facts, last=last)
             except _Changed:
                 self._sights.drop(question)
+            except _Turned:
+                self._sights.drop(question)
+                self._renew()
+                if last:
+                    raise turned() from None
             except _Behind:
                 self._sights.drop(question)
                 words.renew()
@@ -329,7 +460,7 @@ class Work:
         last: bool,
     ) -> tuple[T, AuditedUnit]:
         unit: AuditedUnit | None = None
-        said = ""
+        said, before = "", self._keyring.stamp
         try:
             with begin(self._engine, write=True) as transaction:
                 unit = self._unit(transaction, actor, facts)
@@ -340,15 +471,14 @@ class Work:
                 if struck is None:
                     raise _Behind
                 said = struck
-                self._own_key.check(unit)
-                admit(unit, actor)
+                self._let_in(unit, actor, sight, signs=True, seen=known is not None)
                 policy.may(actor, action)
                 with first_come():
                     made = do(unit)
-                entry = _entry(unit, action, _known(subject, unit, action), said)
+                entry = entry_of(unit, action, known_subject(subject, unit, action), said)
                 # Where something was written, the rows are held, or checked by their revision.
                 condition = sight if question.opens and sight.whole and unit.sight is sight else None
-                unit.commit_known(self._commit(transaction, entry, condition))
+                unit.commit_known(self._commit(transaction, entry, condition, generation=unit.generation))
                 if condition is not None:
                     self._sights.keep(question, condition)
                 return made, unit
@@ -358,17 +488,26 @@ class Work:
             # Nobody is refused for what was seen a while ago, or for losing a race that can be run again.
             if known is not None or (isinstance(error, Conflict) and error.again and not last):
                 raise _Changed from None
-            self._refusal(actor, action, _known(subject, unit, action), said, facts, error)
+            if isinstance(error, Broken) and not last and self._renewed(before):
+                raise _Turned from None
+            self._refusal(actor, action, known_subject(subject, unit, action), said, facts, error)
             raise
 
-    def _commit(self, transaction: Transaction, entry: Entry, condition: Sight | None = None) -> Receipt:
+    def _commit(
+        self,
+        transaction: Transaction,
+        entry: Entry,
+        condition: Sight | None = None,
+        *,
+        generation: int | None = None,
+    ) -> Receipt:
         begun = time.monotonic()
         with self._chain.turn(PATIENCE_S - LEAST_S):
             opening, made = self._chain.next(entry)
             try:
                 with told():
                     patience = PATIENCE_S - (time.monotonic() - begun)
-                    self._store(transaction, opening, made, condition, patience)
+                    self._store(transaction, opening, made, condition, patience, generation)
                 transaction.commit()
             except ClaudeToolsError as error:
                 if isinstance(error, Unavailable) and error.again:
@@ -381,15 +520,23 @@ class Work:
 
     @staticmethod
     def _store(
-        transaction: Transaction, opening: Opening | None, made: Link, condition: Sight | None, patience: float
+        transaction: Transaction,
+        opening: Opening | None,
+        made: Link,
+        condition: Sight | None,
+        patience: float,
+        generation: int | None,
     ) -> None:
         audit = Audit(transaction.connection)
         audit.wait_at_most(patience)
         if opening is not None:
             audit.open_chain(opening)
         with transaction.last_write():
-            if condition is None:
+            if condition is None and generation is None:
                 audit.append(made)
+            elif condition is None:
+                if not audit.append_under(made, generation or 0):
+                    raise _Turned
             elif not audit.append_while(made, condition):
                 raise _Changed
 
@@ -435,50 +582,6 @@ class Work:
                 if not busy.again or not left:
                     raise
         error.entry = entry.entry_id
-
-
-@contextmanager
-def first_come() -> Iterator[None]:
-    """Says of a unique key that was taken between looking and writing that the act may be done again."""
-    try:
-        with told():
-            yield
-    except Conflict as error:
-        error.again = error.again or isinstance(error.__context__, IntegrityError)
-        raise
-
-
-def _known(said: Subject | Callable[[], Subject] | None, unit: AuditedUnit | None, action: str) -> Subject:
-    """What an act is about: what it found, or else what its caller said."""
-    if unit is not None and unit.subject.type:
-        return unit.subject
-    if said is None:
-        return Subject(action.partition(".")[0])
-    return said() if callable(said) else said
-
-
-def _entry(unit: AuditedUnit, action: str, subject: Subject, purpose: str) -> Entry:
-    return Entry(
-        entry_id=unit.entry_id,
-        at_us=unit.now_us,
-        action=action,
-        outcome="ok",
-        actor=unit.actor,
-        subject=subject,
-        revision=_revision(unit, subject),
-        purpose=purpose,
-        facts=unit.facts,
-    )
-
-
-def _revision(unit: AuditedUnit, subject: Subject) -> int | None:
-    """The new revision of the guarded row that the act changed: one act, one such row."""
-    if not unit.changed:
-        return None
-    (changed,) = unit.changed  # more than one would leave a row that no entry vouches for
-    if changed[:2] != (subject.type, subject.id):
-        raise RuntimeError("an audited act changed a guarded row that is not its subject")
-    return changed[2]
 
 
 __all__ = [

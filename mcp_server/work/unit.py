@@ -24,7 +24,10 @@ from storage.invitations import Invitations
 from storage.keys import Keys
 from storage.recipes import Recipes
 from storage.registry import Registry
+from storage.rekeying import GuardedRow, Rekeying
 from storage.reports import Reports
+from storage.runs import Runs
+from storage.shredding import Shredding
 from storage.sight import Question, Sight, look
 
 
@@ -129,6 +132,26 @@ class Unit(RecordingUnit):
         return Incidents(self._connection, self._guard)
 
     @cached_property
+    def runs(self) -> Runs:
+        """Rotations of keys."""
+        return Runs(self._connection, self._guard)
+
+    @cached_property
+    def shredding(self) -> Shredding:
+        """What is left of a client whose keys are destroyed."""
+        return Shredding(self._connection, self._guard)
+
+    @cached_property
+    def rekeying(self) -> Rekeying:
+        """The keys below the root, many at a time."""
+        return Rekeying(self._connection)
+
+    def check(self, found: GuardedRow) -> None:
+        """Holds a guarded row against its MAC and the audit log.  Raises Broken."""
+        self._guard.check(found.table, found.row, found.subject, found.key)
+        self._guard.check_revision(found.row, found.logged, found.subject, found.key)
+
+    @cached_property
     def keys(self) -> Keys:
         """Vault row, key slots, client keys."""
         return Keys(self._connection, self._guard)
@@ -154,6 +177,8 @@ class AuditedUnit(Unit):
         self.entry_id = entry_id
         self.facts = facts
         self._receipt: Receipt | None = None
+        self.generation: int | None = None
+        """The generation of the root key under which this unit writes; its entry is stored where it is that still."""
 
     def about(self, subject: Subject) -> None:
         """Says what the act is about, once that is known."""

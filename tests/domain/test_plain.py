@@ -112,6 +112,11 @@ def test_expose_gives_the_value_as_text_and_as_bytes():
 # Where values leave.  A new place needs a line here, with the reason why a value must be known there.
 EXPOSED_IN = {
     "domain/sealing.py seal": "the value is sealed",
+    "domain/sealing.py _stretched": "a passphrase is stretched into a slot's key",
+    "mcp_server/bootstrap/slots.py check_passphrase": "whether a passphrase is easy to guess",
+    "mcp_server/bootstrap/turning.py _kept_recovery": "the recovery key that goes on is read",
+    "mcp_server/cli/rotating.py _passphrase.given": "whether a passphrase was typed at all",
+    "mcp_server/cli/slotting.py _passphrase": "a passphrase typed twice is compared with itself",
     "domain/drafts.py check_values": "NUL characters and the form of a TOTP seed are looked for",
     "domain/changes.py with_changes": "no value: the policy on exposure has that name",
     "mcp_server/keyring.py Keyring.blind": "the blind index is made of the value",
@@ -151,7 +156,7 @@ EXPOSED_IN = {
     "mcp_server/cli/credential.py reveal": "a person asked for it, with the password",
     "mcp_server/cli/credential.py _show_values": "a person asked for it, with the password",
     "mcp_server/cli/init.py _password.given": "the first person's password is checked or kept in a 0600 file",
-    "mcp_server/cli/init.py _deliver.keep": "the recovery key is shown once or written to the file that was asked for",
+    "mcp_server/cli/init.py deliver.keep": "the recovery key is shown once or written to the file that was asked for",
     "mcp_server/cli/keys.py recover": "the recovery key that was typed is read",
     "mcp_server/cli/login.py login": "the password that was typed is checked",
     "mcp_server/cli/person.py at_the_terminal": "the password that was typed is checked",

@@ -53,6 +53,11 @@ NEEDS = {
     "person.create": "keys:write",
     "key.create": "credentials:write",
     "key.slot": "keys:write",
+    "key.rotate": "keys:write",
+    "key.rewrap": "keys:write",
+    "key.load": "keys:write",
+    "key.reseal": "keys:write",
+    "key.shred": "keys:write",
 }
 USES = ("credential.use", "credential.outcome")
 BY_MACHINES_ALONE = {

@@ -41,6 +41,7 @@ def tell(template: Template) -> None:
     argv = ["hash-object", "--stdin"]
     app.recipes.add(person, {"name": "hash", "program": program, "argv": argv, "feeds": [{"into": "stdin"}]})
     app.recipes.approve(person, "hash")
+    app.keys._begin(person, "data", "")
     vault.close()
     again = build(load_settings(template.home))  # a second process, with a chain of its own
     again.credentials.search(agent, "gitea")
@@ -60,6 +61,7 @@ def uses(vault: Vault) -> dict[str, Callable[[], object]]:
         "invitations": lambda: app.machines.invitations(vault.person),
         "recipes": lambda: app.use.by_recipe(vault.agent, "hash", FIRST, {}, "compare"),
         "credentials": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
+        "key_runs": lambda: app.keys.unfinished(vault.person),
     }
 
 

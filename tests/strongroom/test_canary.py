@@ -163,7 +163,7 @@ def test_a_value_in_the_wrong_place_is_not_told_and_not_kept(vault: Vault, caplo
 def test_reprs_of_what_holds_keys_show_none(vault: Vault):
     app = vault.app
     shown = repr(app) + repr(app.keyring) + repr(app.work.__dict__) + repr(vars(app.credentials))
-    root = app.keyring._root
+    root = app.keyring._root.raw
     for form in (root.hex(), repr(root)[2:-1], str(list(root))[1:-1]):
         assert form not in shown
     assert vault.secret not in shown
