@@ -7,6 +7,8 @@ part of its reference, what has them in its reference, the rest; alike ones by r
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -14,6 +16,8 @@ from heapq import nsmallest
 from domain.credentials import Description
 
 _MOST_WORDS = 10
+_RANKED = 2000  # rows; ranking more takes longer than a key may
+_REMEMBERED = 32
 _APART = re.compile(r"[/\-. @_:]")
 
 
@@ -37,11 +41,11 @@ class Row:
 
 
 class Finder:
-    """The credentials, and the last answer: one letter more only narrows it."""
+    """The credentials, and the last answers: one letter more only narrows one, one less was asked before."""
 
     def __init__(self, found: Iterable[Description]) -> None:
         self._rows = sorted(map(Row.of, found), key=lambda row: row.reference)
-        self._last: tuple[tuple[str, ...], list[Row]] = ((), self._rows)
+        self._answers: OrderedDict[tuple[str, ...], list[Row]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -49,16 +53,32 @@ class Finder:
     def find(self, query: str, limit: int) -> tuple[Sequence[Description], int]:
         """The best for these words, and how many there are in all."""
         words = tuple(query.lower().split()[:_MOST_WORDS])
-        if not words:
-            return [row.it for row in self._rows[:limit]], len(self._rows)
-        before, rows = self._last
-        if not _narrows(words, before):
-            rows = self._rows
-        for word in words:
-            rows = [row for row in rows if word in row.text]
-        self._last = (words, rows)
-        best = nsmallest(limit, rows, key=lambda row: _rank(row, words))
+        rows = self._matching(words) if words else self._rows
+        if len(rows) > _RANKED:
+            # Nobody looks through so many: what begins with the first word, then the others as they stand.
+            first = self._beginning(words[0], limit) if words else []
+            held = {id(row) for row in first}
+            kept = [row for row in first if all(word in row.text for word in words)]
+            best = (kept + [row for row in rows[: limit + len(held)] if id(row) not in held])[:limit]
+        else:
+            best = nsmallest(limit, rows, key=lambda row: _rank(row, words))
         return [row.it for row in best], len(rows)
+
+    def _matching(self, words: tuple[str, ...]) -> list[Row]:
+        known = self._answers.get(words)
+        if known is None:
+            narrower = [rows for before, rows in self._answers.items() if _narrows(words, before)]
+            known = min(narrower, key=len, default=self._rows)
+            for word in words:
+                known = [row for row in known if word in row.text]
+            self._answers[words] = known
+            if len(self._answers) > _REMEMBERED:
+                self._answers.popitem(last=False)
+        return known
+
+    def _beginning(self, word: str, limit: int) -> list[Row]:
+        at = bisect_left(self._rows, word, key=lambda row: row.reference)
+        return [row for row in self._rows[at : at + limit] if row.reference.startswith(word)]
 
 
 def _narrows(words: tuple[str, ...], before: tuple[str, ...]) -> bool:

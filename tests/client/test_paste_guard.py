@@ -31,16 +31,17 @@ def sent(laptop: Laptop) -> str:
 
 
 def test_a_prompt_with_a_value_reaches_no_model_and_no_memory_and_the_session_goes_on(stocked: Laptop) -> None:
-    with stocked.stream(says("There are three.")) as session:
+    with stocked.stream(says("There are three."), says("Yes.")) as session:
+        session.say(INNOCENT)  # how soon a server that has just started knows its values is for the benchmarks
         kept_back = session.say(f"Log in to the mail with {VALUE} and look into {TOKEN}")
         assert f"the password of {REFERENCE}" in str(kept_back["result"])
         assert "paste-ok:" in str(kept_back["result"])
         assert VALUE not in json.dumps(kept_back)
-        session.say(INNOCENT)
+        session.say("Are you sure of that number?")
         session.finish()
     stocked.settle()
 
-    assert INNOCENT in sent(stocked)
+    assert "Are you sure of that number?" in sent(stocked)
     assert VALUE not in sent(stocked)
     assert TOKEN not in sent(stocked)
     for name, content in stocked.kept().items():
@@ -57,11 +58,13 @@ def test_a_prompt_that_its_person_lets_through_goes_on_and_counts_as_seen(stocke
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_on_the_screen_the_value_stands_in_the_box_alone_for_its_person_to_take_it_out(stocked: Laptop) -> None:
-    with stocked.terminal() as screen:
+    with stocked.terminal(says("hi, and welcome back")) as screen:
         screen.shows("? for shortcuts")
+        screen.type("hello")
+        screen.shows("· done")  # what is typed before waits, and nobody is told why it is dropped then
         screen.type(f"log in with {VALUE} please")
         screen.until(lambda text: f"the password of {REFERENCE}" in text.replace("\n", " "), "why it was not sent")
-        above, _, box = screen.text.rpartition("❯")
+        above, _, box = screen.until(lambda text: VALUE in text.rpartition("❯")[2], "it, in the box").rpartition("❯")
         assert VALUE not in above
         assert VALUE in box
     assert VALUE not in sent(stocked)

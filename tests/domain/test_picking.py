@@ -55,3 +55,11 @@ def test_what_was_typed_before_changes_no_answer(queries: list[list[str]]) -> No
         text = " ".join(query)
         for end in range(len(text) + 1):
             assert finder.find(text[:end], 20) == Finder(FEW).find(text[:end], 20)
+
+
+def test_among_very_many_what_begins_with_the_word_still_comes_first() -> None:
+    finder = Finder(credentials(9000))
+    found, total = finder.find("client-1", 20)
+    assert total > 2000
+    assert all(it.reference.startswith("client-1") for it in found)
+    assert len({it.reference for it in finder.find("e", 50)[0]}) == 50

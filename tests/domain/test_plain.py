@@ -153,6 +153,8 @@ EXPOSED_IN = {
     "mcp_server/services/use.py _fed": "a variable cannot hold a NUL character",
     "mcp_server/services/use.py _totp": "a code is made of the seed, and kept Plain",
     "mcp_server/services/use.py _without_passphrase": "the key is opened with its passphrase, and kept Plain",
+    "mcp_server/cli/clipboard.py copy": "a person asked for it on the clipboard, with the password",
+    "mcp_server/cli/generating.py command": "a person asked for a new one to look at",
     "mcp_server/cli/credential.py reveal": "a person asked for it, with the password",
     "mcp_server/cli/credential.py _show_values": "a person asked for it, with the password",
     "mcp_server/cli/init.py _password.given": "the first person's password is checked or kept in a 0600 file",
