@@ -158,6 +158,7 @@ system_packages() {
         command -v openssl >/dev/null || missing+=(openssl)
         command -v ssh-agent >/dev/null || missing+=(openssh-client)
         PATH=$PATH:/usr/sbin:/sbin command -v sshd >/dev/null || missing+=(openssh-server)
+        command -v keepassxc-cli >/dev/null || missing+=(keepassxc)
     fi
     if [ ${#missing[@]} -gt 0 ]; then
         [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)

@@ -80,6 +80,7 @@ ACTIONS: dict[str, str] = {
     "credential.paste": "a value of the vault went into a conversation with a prompt; that version is exposed",
     "credential.report": "credentials that need attention were listed; open fields only",
     "report.weak": "the values that people chose were opened within one process to judge them; no score is kept",
+    "credential.export": "a secret field was opened to be written into an encrypted file",
     "redaction.load": "all vault values were loaded into a machine's matcher, to strike them from text",
     "redaction.strike": "a vault value was struck from records that were written before it came in; an incident tells of it",
     "incident.open": "an incident was opened",

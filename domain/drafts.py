@@ -35,7 +35,7 @@ MAX_DAYS = 3650
 MAX_TIME_US = 253_402_300_799_999_999
 MIN_LENGTH, MAX_LENGTH = 12, 256
 _LAST_PORT = 65535
-_SHORTEST_SEED = 8
+SHORTEST_SEED = 8
 
 Alphabet = Literal["all", "alphanumeric", "hex", "digits", "readable"]
 ALPHABETS: dict[str, str] = {
@@ -220,7 +220,7 @@ def is_text(value: str) -> bool:
 def _is_base32(text: bytes) -> bool:
     letters = b"".join(text.split()).upper().rstrip(b"=")
     try:
-        return len(base64.b32decode(letters + b"=" * (-len(letters) % 8))) >= _SHORTEST_SEED
+        return len(base64.b32decode(letters + b"=" * (-len(letters) % 8))) >= SHORTEST_SEED
     except (binascii.Error, ValueError):
         return False
 

@@ -25,6 +25,7 @@ _SCOPES: dict[str, str] = {
     "recipe.add": "credentials:write",
     "recipe.approve": "credentials:decrypt",
     "recipe.retire": "credentials:write",
+    "credential.export": "keys:write",
     "credential.paste": "credentials:read",
     "credential.report": "credentials:read",
     "report.weak": "credentials:decrypt",

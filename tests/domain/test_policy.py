@@ -50,6 +50,7 @@ NEEDS = {
     "vault.move": "keys:write",
     "vault.exposure": "keys:write",
     "backup.create": "keys:write",
+    "credential.export": "keys:write",
     "person.create": "keys:write",
     "key.create": "credentials:write",
     "key.slot": "keys:write",
@@ -141,7 +142,7 @@ def test_nobody_acts_as_a_machine(actor, action):
 def test_an_action_that_nobody_knows_is_denied():
     for actor in (AGENT, PERSON, MACHINE):
         with pytest.raises(Denied):
-            policy.may(actor, "credential.export")
+            policy.may(actor, "credential.melt")
 
 
 def test_agents_never_enroll_agents_or_touch_keys():
