@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and_, func, or_, select
 
@@ -27,6 +27,8 @@ from storage.sight import SEALED, key_of, mark_query
 
 SUBJECT = "credential"
 _KEY = "credential_id"
+_AT_ONCE = 500
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +258,31 @@ class Credentials:
             found.append((_head(row), _names(row)))
         return found
 
+    def known(
+        self, ids: Iterable[str], blinds: Iterable[bytes]
+    ) -> tuple[dict[str, Head], list[tuple[str, bytes, Head]]]:
+        """Heads by their ids, as far as they are there; and whichever had, in any version, a value of these blind indexes.
+
+        Each of those with the field's name and the blind index.
+        """
+        marks: list[tuple[str, str, bytes]] = []
+        for some in _parts(sorted(set(blinds))):
+            query = select(sealed_fields.c.credential_id, sealed_fields.c.field, sealed_fields.c.blind).distinct()
+            rows = self._connection.execute(query.where(sealed_fields.c.blind.in_(some)))
+            marks += [(row.credential_id, row.field, as_bytes(row.blind)) for row in rows]
+        heads: dict[str, Head] = {}
+        for those in _parts(sorted({*ids, *(one for one, _, _ in marks)})):
+            found = self.matching(credentials.c.credential_id.in_(those))
+            heads.update({head.credential_id: head for head, _ in found})
+        return heads, [(name, blind, heads[one]) for one, name, blind in marks if one in heads]
+
     def _names_of(self, head: Head) -> Names:
         query = _named(credentials.c.credential_id).where(credentials.c.credential_id == head.credential_id)
         return _names(self._connection.execute(query).mappings().one())
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[at : at + _AT_ONCE] for at in range(0, len(items), _AT_ONCE))
 
 
 def _named(*columns: Table | ColumnElement[Any]) -> Select[Any]:

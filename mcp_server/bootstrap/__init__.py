@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mcp_server.services.audit import AuditLog
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
+    from mcp_server.services.credential_export import CredentialExport
+    from mcp_server.services.credential_import import CredentialImport
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.explaining import Explaining
     from mcp_server.services.guarding import Guard
@@ -70,6 +72,8 @@ class App:
     reports: Reports
     reminders: Reminders
     picking: Picking
+    credential_import: CredentialImport
+    credential_export: CredentialExport
 
     def close(self) -> None:
         """Drops the matcher and closes the database connections."""
@@ -126,6 +130,8 @@ def assemble(
     from mcp_server.services.audit import AuditLog
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
+    from mcp_server.services.credential_export import CredentialExport
+    from mcp_server.services.credential_import import CredentialImport
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.explaining import Explaining
     from mcp_server.services.guarding import Guard
@@ -155,6 +161,7 @@ def assemble(
     redaction = Redaction(work, keyring, machine)
     registry = Registry(work, keyring, redaction)
     capture = Capture(settings, work, redaction, machine)
+    credentials = Credentials(work, keyring, redaction, registry)
     return App(
         settings=settings,
         machine=machine,
@@ -162,7 +169,7 @@ def assemble(
         work=work,
         keyring=keyring,
         redaction=redaction,
-        credentials=Credentials(work, keyring, redaction, registry),
+        credentials=credentials,
         registry=registry,
         audit=AuditLog(work, redaction),
         identity=Identity(work, keyring, settings, machine),
@@ -183,4 +190,6 @@ def assemble(
         reports=Reports(work, keyring),
         reminders=Reminders(settings, work),
         picking=Picking(work),
+        credential_import=CredentialImport(work, keyring, redaction, registry, credentials),
+        credential_export=CredentialExport(work, keyring, redaction),
     )

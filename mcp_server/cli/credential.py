@@ -1,4 +1,4 @@
-"""`claudetools credential`: add, list, show, reveal, update, rotate, rm; and what `daily` and `generating` do."""
+"""`claudetools credential`: add, list, show, reveal, update, rotate, rm; and what `daily`, `generating` and `credential_files` do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from domain.drafts import Draft, Generate, type_of
 from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import micros
-from mcp_server.cli import ask, daily, described, generating, person, picker, presence, show
+from mcp_server.cli import ask, credential_files, daily, described, generating, person, picker, presence, show
 from mcp_server.cli.generating import Length, Letters, Words
 from mcp_server.cli.looking import looked
 
@@ -26,6 +26,8 @@ app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,
 )
+app.command("import")(credential_files.import_)
+app.command("export")(credential_files.export)
 
 Reference = Annotated[str, typer.Argument(help="client/service/name, as `list` shows it.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Why; goes into the audit log.")]

@@ -135,48 +135,30 @@ class Credentials:
             values[kind.main] = drafts.generate(draft.generate)
         given = set(draft.values)
         exposed = actor.kind == "agent" and bool(given)
-        credential_id = new_id("cr")
         extra = [(live_reference("this", name), value) for name, value in values.items()]
         _check_purpose(purpose)
         redactor = self._redaction.current()
         safe = _strike_draft(draft, partial(values_struck, redactor, extra=extra))
         purpose = struck(redactor, purpose, extra).text
+        return self._make(actor, safe, values, new_id("cr"), exposed=exposed, purpose=purpose)
 
-        with self._work.permitted(actor, "credential.create", purpose=purpose) as reading:
-            client, service, place = self._registry.known(
-                reading, safe.client or OWN_CLIENT, safe.service, safe.infrastructure
-            )
-            has_key = client is not None and reading.keys.active(client.id) is not None
-        client_created = False
-        if client is None:
-            client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
-        if safe.service and service is None:
-            service = self._registry.ensure(actor, "service", safe.service, client)
-        if safe.infrastructure and place is None:
-            place = self._registry.ensure(actor, "infrastructure", safe.infrastructure, client)
-        if not has_key:
-            self._ensure_key(actor, client)
-        owner = client
+    def take_in(
+        self,
+        actor: Actor,
+        draft: Draft,
+        credential_id: str,
+        strike: Callable[[str], str],
+        *,
+        exposed: bool,
+        source: str,
+    ) -> Changed:
+        """Makes one credential of an import, under the id that follows from what it is; `strike` cleans its open fields.
 
-        def make(unit: AuditedUnit) -> Description:
-            head = self._new_head(unit, safe, credential_id, owner, service, place, values)
-            unit.about(_subject(head))
-            unit.credentials.insert(head)
-            unit.note(type=head.type, fields=sorted(values), generated=draft.generate is not None)
-            self._seal(unit, head, values, exposed=exposed)
-            names = Names(owner.slug, service.name if service else "", place.name if place else "", exposed)
-            return _description(replace(head, revision=1), names)
-
-        description, unit = self._work.done(actor, "credential.create", make, purpose=purpose)
-        return Changed(
-            description=description,
-            version=1,
-            entry=unit.entry_id,
-            exposed=exposed,
-            generated=draft.generate is not None,
-            changed=tuple(sorted(values)),
-            client_created=client_created,
-        )
+        Raises Conflict where it is there already.
+        """
+        drafts.check_draft(draft)
+        safe = _strike_draft(draft, strike)
+        return self._make(actor, safe, dict(draft.values), credential_id, exposed=exposed, source=source)
 
     def update(
         self,
@@ -317,6 +299,58 @@ class Credentials:
         )
 
     # What the use cases above are made of.
+
+    def _make(
+        self,
+        actor: Actor,
+        safe: Draft,
+        values: Mapping[str, Plain],
+        credential_id: str,
+        *,
+        exposed: bool,
+        purpose: str = "",
+        source: str = "",
+    ) -> Changed:
+        """Stores a new credential, whose open fields are struck already, with its client and its key where they are new."""
+        with self._work.permitted(actor, "credential.create", purpose=purpose) as reading:
+            client, service, place = self._registry.known(
+                reading, safe.client or OWN_CLIENT, safe.service, safe.infrastructure
+            )
+            has_key = client is not None and reading.keys.active(client.id) is not None
+        client_created = False
+        if client is None:
+            client, client_created = self._registry.ensure_client(actor, safe.client or OWN_CLIENT)
+        if safe.service and service is None:
+            service = self._registry.ensure(actor, "service", safe.service, client)
+        if safe.infrastructure and place is None:
+            place = self._registry.ensure(actor, "infrastructure", safe.infrastructure, client)
+        if not has_key:
+            self._ensure_key(actor, client)
+        owner = client
+
+        def make(unit: AuditedUnit) -> Description:
+            if source and unit.credentials.load(credential_id) is not None:
+                raise Conflict("it was imported meanwhile", hint=_FIND_HINT)
+            head = self._new_head(unit, safe, credential_id, owner, service, place, values)
+            unit.about(_subject(head))
+            unit.credentials.insert(head)
+            unit.note(type=head.type, fields=sorted(values), generated=safe.generate is not None)
+            if source:
+                unit.note(imported=source)
+            self._seal(unit, head, values, exposed=exposed)
+            names = Names(owner.slug, service.name if service else "", place.name if place else "", exposed)
+            return _description(replace(head, revision=1), names)
+
+        description, unit = self._work.done(actor, "credential.create", make, purpose=purpose)
+        return Changed(
+            description=description,
+            version=1,
+            entry=unit.entry_id,
+            exposed=exposed,
+            generated=safe.generate is not None,
+            changed=tuple(sorted(values)),
+            client_created=client_created,
+        )
 
     def _changed(
         self, actor: Actor, action: str, reference: str, change: Callable[[AuditedUnit], T], purpose: str
