@@ -70,7 +70,7 @@ class Keyring:
         """How often the vault's root key was turned before this one; None until a row was found that it fits."""
         return self._root.generation
 
-    def learn(self, generation: int) -> None:
+    def learn(self, generation: int | None) -> None:
         """Takes down the generation that the database names beside a row which this root key fits."""
         self._root.generation = generation
 

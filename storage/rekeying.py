@@ -156,9 +156,10 @@ class Rekeying:
 
     # The root key.
 
-    def generation(self) -> int:
-        """How often the root key was turned."""
-        return int(self._connection.exec_driver_sql(root_query()).scalar_one() or 0)
+    def generation(self) -> int | None:
+        """How often the root key was turned; None in tables of an older program, which turns none."""
+        found = self._connection.exec_driver_sql(root_query()).scalar_one()
+        return None if found is None else int(found)
 
     def hold_root(self) -> int:
         """The same; from now on until the end of the unit nobody else writes what hangs on the root key."""
@@ -169,7 +170,9 @@ class Rekeying:
 
     def put_generation(self, generation: int) -> None:
         """Stores how often the root key was turned."""
-        self._connection.execute(marks.update().where(marks.c.name == ROOT).values(value=generation))
+        moved = self._connection.execute(marks.update().where(marks.c.name == ROOT).values(value=generation))
+        if not moved.rowcount:
+            self._connection.execute(marks.insert().values(name=ROOT, value=generation))
 
     def guarded(self) -> Iterator[GuardedRow]:
         """Every guarded row, for its MAC to be checked and made anew."""

@@ -71,13 +71,14 @@ class Question:
 class Sight:
     """The rows that were seen, by table and the columns that they were asked by; None for one that is not there.
 
-    `mark` tells how far the vault's values have come, `root` how often the root key was turned.  `condition` says, to the server, that
+    `mark` tells how far the vault's values have come, `root` how often the root key was turned (None: the
+    tables are an older program's, which turns none).  `condition` says, to the server, that
     nothing of it has changed: a statement's name and text, and what it compares with.
     """
 
     rows: Rows
     mark: int
-    root: int = 0
+    root: int | None = None
     names: Mapping[str, Any] | None = None
     sealed: Mapping[str, Any] | None = None
     whole: tuple[Part, ...] = ()
@@ -145,7 +146,7 @@ def _sight(
         if part.alias in asked:
             rows[key_of(part.table.name, {part.key: asked[part.alias]})] = row
     head, sealed, mark = by_alias.get("c"), None, int(rest["mark"] or 0)
-    root = int(rest["root"] or 0)
+    root = None if rest["root"] is None else int(rest["root"])
     if question.credential:
         column = "reference" if "/" in question.credential else "credential_id"
         rows[key_of("credentials", {column: question.credential})] = head

@@ -304,7 +304,7 @@ def _try_swap(app: App, actor: Actor, new: Keyring, ready: _Ready, keys: _Keys) 
     with app.work.audited_at_length(actor, "key.rotate", subject, {"level": "root"}) as unit:
         rekeying = unit.rekeying
         generation = rekeying.hold_root()
-        if generation != unit.generation:
+        if generation != (unit.generation or 0):
             raise Conflict("the root key was replaced by somebody else meanwhile", hint="claudetools keys status")
         if any(one.state == "open" for one in unit.invitations.every()):
             raise Conflict("an invitation was made meanwhile", hint="try again")

@@ -92,7 +92,7 @@ def run(database: Databases, place: Path, rounds: int, seed: int, credentials: i
             tally.wrong.append("a run does not end")
         tally.wrong += _looked(app, "at the end")
         with app.work.reading(actor) as unit:
-            tally.turns = unit.rekeying.generation()
+            tally.turns = unit.rekeying.generation() or 0
     return tally
 
 
