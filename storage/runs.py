@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from domain.errors import Broken
 from domain.rotation import KeyRun
 from storage.guard import Guard, Row, first_come
-from storage.schema import key_runs
+from storage.schema import audit_entries, key_runs
 
 SUBJECT = "key_run"
 _KEY = "run_id"
@@ -27,9 +28,16 @@ class Runs:
         return None if row is None else _run(row)
 
     def unfinished(self) -> KeyRun | None:
-        """The run that was begun and has not ended; every run is checked, so that none is passed off as ended.  Raises Broken."""
+        """The run that was begun and has not ended.
+
+        Every run is checked, and that each is there which the audit log knows of: none is passed off as ended.  Raises Broken.
+        """
         ids = self._connection.execute(select(key_runs.c[_KEY]).order_by(key_runs.c.created_us)).scalars().all()
         runs = [run for run in map(self.one, ids) if run is not None]
+        entry = audit_entries.c
+        logged = select(entry.subject_id).where(entry.subject_type == SUBJECT, entry.subject_revision.is_not(None))
+        for gone in set(self._connection.execute(logged.distinct()).scalars()) - set(ids):
+            raise Broken(f"{SUBJECT} {gone} is gone", hint="claudetools audit verify")
         return next((run for run in runs if run.state == "open"), None)
 
     def add(self, run: KeyRun) -> None:

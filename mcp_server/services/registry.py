@@ -165,7 +165,8 @@ class Registry:
         """Makes the first key of a client, or one after those that were destroyed; its credentials are sealed under it."""
         with self._work.reading(actor) as unit1:
             newest = unit1.keys.newest(client.id)
-        version = newest.version + 1 if newest else 1
+        # Anything else there is makes this a Conflict: somebody was faster.
+        version = newest.version + 1 if newest is not None and newest.state == "destroyed" else 1
         wrapped = self._keyring.new_client_key(client.id, version)
         subject = Subject("client_key", f"{client.id}.{version}", client.slug, client.id)
         try:
