@@ -328,6 +328,7 @@ def rm(
 app.command()(daily.fill)
 app.command()(daily.copy)
 app.command("open")(daily.open_)
+app.command()(daily.ssh)
 app.command("generate")(generating.command)
 app.command()(picker.pick)
 

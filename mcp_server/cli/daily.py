@@ -1,4 +1,4 @@
-"""What a technician does with a credential all day: fill it, copy its value, open its page."""
+"""What a technician does with a credential all day: fill it, copy its value, open its page, log in with its key."""
 
 from __future__ import annotations
 
@@ -109,6 +109,61 @@ def open_(
     print(show.clean(url))
     if one.head.username:
         print(f"username: {show.clean(one.head.username)}")
+
+
+def ssh(
+    reference: Reference,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What to run there; without it, a shell.")
+    ] = None,
+    *,
+    host: Annotated[str, typer.Option("--host", help="Where to; else the host of its address.")] = "",
+    port: Annotated[int, typer.Option("--port", help="The port; else the first of its own.")] = 0,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="One more option of ssh (its -o).")
+    ] = None,
+    purpose: Purpose = "",
+    password_file: ask.PasswordFile = None,
+) -> None:
+    """Log in over SSH with its private key, which goes into an agent of its own and onto no disk.
+
+    Asks for your password, and refuses under Claude Code.
+    """
+    import shutil
+    import subprocess
+
+    program = shutil.which("ssh")
+    if program is None:
+        raise Invalid("ssh is not on PATH", hint="install the OpenSSH client")
+    with person.at_the_terminal("a private key", password_file) as (vault, actor):
+        one = vault.credentials.describe(actor, reference)
+        there = host or host_of(one.head.external_url)
+        if not there or there.startswith("-") or any(map(str.isspace, there)):
+            raise Invalid(
+                f"{one.reference} has no host to log in to", fields={"--host": "needed"}, hint="--host NAME or ADDRESS"
+            )
+        number = port or next(iter(one.head.ports), 0)
+        words = ["-l", one.head.username] if one.head.username else []
+        words += ["-p", str(number)] if number else []
+        why = person.purpose_of(purpose)
+        with vault.use.with_agent(actor, one.reference, why) as lent:
+            # Nothing but the agent of this very login is asked, and the host does not get at it.
+            alone = ("-o", f"IdentityAgent={lent.socket}", "-o", "IdentityFile=none", "-o", "ForwardAgent=no")
+            more = [word for text in option or () for word in ("-o", text)]
+            done = subprocess.run([program, *alone, *words, *more, "--", there, *(arguments or [])], check=False)
+            lent.code = done.returncode
+    raise typer.Exit(done.returncode)
+
+
+def host_of(text: str) -> str:
+    """The host of an address, with a scheme or without one; "" for none."""
+    from urllib.parse import urlsplit
+
+    text = text.strip()
+    try:
+        return urlsplit(text if "://" in text else f"ssh://{text}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def address(text: str) -> str:

@@ -190,6 +190,13 @@ def _file(value: Plain, own: str, name: str, descriptors: list[int], held: conte
 
 
 @contextlib.contextmanager
+def agent_with(programs: tuple[str, str], key: Plain, path: str) -> Iterator[str]:
+    """The socket of an SSH agent with this key alone, for as long as the block runs.  Raises Invalid, Unavailable."""
+    with _directory() as own, _agent(programs, key, own, path) as socket:
+        yield socket
+
+
+@contextlib.contextmanager
 def _agent(programs: tuple[str, str], key: Plain, own: str, path: str) -> Iterator[str]:
     """An SSH agent with one key, for as long as the block runs.  The key goes from memory to memory."""
     socket = str(Path(own, "agent"))

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +38,7 @@ from mcp_server.keyring import Keyring
 from mcp_server.services.exchange import access_token
 from mcp_server.services.recipes import SEARCHED, named, real_program, same_program
 from mcp_server.services.redaction import Redaction
-from mcp_server.services.running import Ended, Fed, run
+from mcp_server.services.running import Ended, Fed, agent_with, run
 from mcp_server.work import AuditedUnit, Found, Unit, Work
 
 SHORTEST_MASKED = 8
@@ -75,6 +77,14 @@ class Injection:
     into: str
     field: str = ""
     template: str = ""
+
+
+@dataclass(slots=True)
+class Lent:
+    """An SSH agent that holds one key.  Whoever has it says at the end with which code its program left."""
+
+    socket: str
+    code: int = -1
 
 
 class Use:
@@ -172,6 +182,36 @@ class Use:
         shows = all(head.exposure != "strict" for head in heads)
         return self._told(actor, heads[0], _ANY, ended, secrets, shows=shows, exposed=True, what={"program": name})
 
+    @contextmanager
+    def with_agent(self, actor: Actor, reference: str, purpose: str) -> Iterator[Lent]:
+        """An SSH agent that holds a credential's private key, for as long as the block runs.
+
+        Nobody sees the key, and it is on no disk.  Raises NotFound, Denied, Invalid, Unavailable.
+        """
+        self._check(purpose, {})
+        with self._work.permitted(actor, "credential.use", purpose=self._redaction.text(purpose)) as unit:
+            head = _load(unit, reference)
+            policy.use(actor, head, purpose)
+        if "private_key" not in head.fields:
+            raise NotFound(f"{head.reference} has no private key", hint=f"claudetools credential show {head.reference}")
+        opened = {
+            name: self._open(actor, head, name, purpose, None, trying=False, note={"program": "ssh"}, exposes=False)
+            for name in ("private_key", "passphrase")
+            if name in head.fields
+        }
+        key = _without_passphrase(opened["private_key"], opened.get("passphrase"))
+        begun = time.monotonic()
+        with agent_with(_agent_programs(), key, os.pathsep.join(SEARCHED)) as socket:
+            lent = Lent(socket)
+            try:
+                yield lent
+            finally:
+                taken = round((time.monotonic() - begun) * 1000)
+                with self._work.audited(
+                    actor, "credential.outcome", _subject(head), code=lent.code, milliseconds=taken, program="ssh"
+                ):
+                    pass
+
     def _check(self, purpose: str, given: Mapping[str, str]) -> None:
         wrong = {}
         if not purpose.strip() or len(purpose) > policy.MAX_PURPOSE or not purpose.isprintable():
@@ -204,8 +244,12 @@ class Use:
         *,
         trying: bool,
         note: Mapping[str, str],
+        exposes: bool = True,
     ) -> Plain:
-        """Opens one field, after its entry is committed.  What was looked at before must still be so."""
+        """Opens one field, after its entry is committed.  What was looked at before must still be so.
+
+        Without a recipe its version counts as exposed, unless whoever gets it keeps it in (`exposes`).
+        """
 
         def find(unit: AuditedUnit) -> Found:
             now = _load(unit, head.credential_id)
@@ -223,7 +267,7 @@ class Use:
             key = unit.keys.version(now.client_id, sealed.client_key_version)
             if key is None or key.state == "destroyed":
                 raise NotFound(f"the key of the client of {now.reference} was destroyed")
-            if recipe is None and not unit.credentials.is_exposed(now, sealed):
+            if recipe is None and exposes and not unit.credentials.is_exposed(now, sealed):
                 unit.credentials.mark_exposed(now.credential_id, sealed.version, unit.now_us)
             return Found(_subject(now), sealed)
 
