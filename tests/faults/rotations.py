@@ -33,7 +33,7 @@ from tests.kit.mariadb import MariaDB
 from tests.kit.stores import Databases, OnMariaDB, OnSQLite
 
 LEVELS = ("root", "client", "data")
-CREDENTIALS = 40
+CREDENTIALS = 24
 READERS = 2
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,16 @@ def run(database: Databases, place: Path, rounds: int, seed: int, credentials: i
     readers = [_started("read", str(home), str(number)) for number in range(READERS)]
     try:
         for number in range(rounds):
-            _round(rotator, home, dice.choice(LEVELS), longest, dice, tally, number)
+            level = dice.choice(LEVELS)
+            for reader in readers:
+                _tell(reader, "go")
+            _round(rotator, level, longest, dice, tally, number)
+            for reader in readers:
+                _tell(reader, "rest")
+                assert reader.stdout is not None
+                assert reader.stdout.readline() == b"rests\n"
+            with closing(build(load_settings(home))) as app:
+                tally.wrong += _looked(app, f"round {number} ({level})")
             if tally.wrong:
                 break
     finally:
@@ -127,19 +136,22 @@ def _started(*what: str) -> subprocess.Popen[bytes]:
     return process
 
 
+def _tell(process: subprocess.Popen[bytes], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n".encode())
+    process.stdin.flush()
+
+
 def _round(
     rotator: subprocess.Popen[bytes],
-    home: Path,
     level: str,
     longest: dict[str, float],
     dice: random.Random,
     tally: Tally,
     number: int,
 ) -> None:
-    assert rotator.stdin is not None
+    _tell(rotator, level)
     assert rotator.stdout is not None
-    rotator.stdin.write(f"{level}\n".encode())
-    rotator.stdin.flush()
     child = int(rotator.stdout.readline())
     # Opening the vault comes before, and beside readers everything takes longer.
     threading.Event().wait(dice.random() * (longest[level] * 1.5 + 0.2))
@@ -157,8 +169,6 @@ def _round(
         tally.done[said.removeprefix("done ")] += 1
     else:
         tally.killed[level] += 1
-    with closing(build(load_settings(home))) as app:
-        tally.wrong += _looked(app, f"round {number} ({level})")
 
 
 def _looked(app: App, when: str) -> list[str]:

@@ -1,7 +1,7 @@
 """A process that rotates keys until it is killed, and one that reads and writes meanwhile.
 
     python -m tests.faults.rotator rotate HOME      each line on stdin (client, data, root) forks a child that does it
-    python -m tests.faults.rotator read HOME NUMBER reads, and sets values, until stdin ends; then tells what it saw
+    python -m tests.faults.rotator read HOME NUMBER reads, and sets values, when told; then tells what it saw
 
 The first forks from a process that has everything imported, so that a child is at work at once.
 """
@@ -25,7 +25,7 @@ from mcp_server.bootstrap.turning import Wanted, turn_root
 from mcp_server.config import load_settings
 
 PERSON = "anna"
-PAUSE_S = 0.02
+PAUSE_S = 0.03
 """Between two acts of the reader: its entries are verified after every round."""
 T = TypeVar("T")
 
@@ -133,15 +133,34 @@ class Reader:
 
 
 def read_until_told(home: Path, number_of_reader: str) -> None:
-    """Works until stdin ends."""
+    """Works from each line `go` to the next line, which it answers with `rests`; ends with stdin."""
     reader = Reader(home, number_of_reader)
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    works, rests, over = threading.Event(), threading.Event(), threading.Event()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            if line.strip() == "go":
+                rests.clear()
+                works.set()
+            else:
+                works.clear()
+                rests.wait()
+                say("rests")
+        over.set()
+        works.set()
+
+    threading.Thread(target=listen, daemon=True).start()
     say("ready")
     number = 0
-    while not over.wait(PAUSE_S):
-        reader.work(number)
-        number += 1
+    while True:
+        if not works.is_set():
+            rests.set()
+        works.wait()
+        if over.wait(PAUSE_S):
+            break
+        if works.is_set():
+            reader.work(number)
+            number += 1
     say(json.dumps({"acts": reader.acts, "once": reader.once, "wrong": reader.wrong[:20], "set": reader.set}))
 
 
