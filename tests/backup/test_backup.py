@@ -18,6 +18,8 @@ from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, Invalid
 from mcp_server.bootstrap import backup, build
 from mcp_server.bootstrap.installation import create
 from mcp_server.bootstrap.restore import Restored, Wanted, restore
+from mcp_server.bootstrap.turning import Wanted as Turn
+from mcp_server.bootstrap.turning import turn_root
 from mcp_server.config import Settings, load_settings, save_settings, write_private
 from mcp_server.keyring import format_recovery_key, new_slot_key
 from storage.address import Address
@@ -482,3 +484,44 @@ def test_what_is_written_between_two_tables_is_not_in_the_backup(
     assert not checked.findings
     assert checked.entries == made.entries
     assert made.entries < len(store_of(one.home).rows("audit_entries"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backup_opens_with_the_recovery_key_of_its_time_whatever_was_replaced_since(
+    kind: str, filled: Callable[[str], Filled], empty: Callable[[str], Address], tmp_path: Path
+) -> None:
+    one = filled(kind)
+    before, after = tmp_path / "before.backup", tmp_path / "after.backup"
+    made(one, before)
+    shown: list[str] = []
+    app = one.open()
+    person = one.person(app)
+    turn_root(app, person, Turn(lambda key: shown.append(key.expose())), silent)
+    # Not by the keys that the process holds now, and not by the new recovery key.
+    with before.open("rb") as stream:
+        source = backup.begin(stream)
+        with pytest.raises(Denied):
+            backup.keyring_for(source, app.settings, app.keyring, lambda: shown[0])
+    app.close()
+    made_again = one.open()
+    try:
+        backup.create_file(
+            made_again,
+            made_again.identity.actor(made_again.identity.login("anna", "correct horse battery")),
+            after,
+            silent,
+        )
+    finally:
+        made_again.close()
+    assert not raw(before, one.recovery_key).findings
+    assert not raw(after, shown[0]).findings
+    for number, (file, key) in enumerate(((before, one.recovery_key), (after, shown[0]))):
+        home = tmp_path / f"new-{number}"
+        put_back(file, key, home, empty(kind))
+        again = build(load_settings(home))
+        try:
+            assert again.audit.verify().ok
+            actor = again.identity.actor(again.identity.login("anna", "correct horse battery"))
+            assert len(values_of(again, actor)) == 2
+        finally:
+            again.close()

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from domain.drafts import Draft
-from domain.errors import Broken, Conflict, Denied, NotFound
+from domain.errors import Broken, Conflict, Denied, Invalid, NotFound
 from domain.plain import Plain
 from mcp_server.bootstrap import build
-from mcp_server.bootstrap.opening import open_slot, read_vault
+from mcp_server.bootstrap.opening import open_passphrase_slot, open_slot, read_vault
+from mcp_server.bootstrap.recovery import recover
 from mcp_server.bootstrap.turning import Turned, Wanted, turn_root
 from mcp_server.config import load_settings
 from mcp_server.keyring import parse_recovery_key
@@ -273,3 +274,50 @@ def test_old_keys_open_nothing_of_what_was_rotated_on_every_level(vault: Vault):
 def test_an_unknown_client_has_no_keys(vault: Vault):
     with pytest.raises(NotFound):
         vault.app.keys.scope_of(vault.person, "nobody")
+
+
+def test_a_passphrase_goes_on_where_it_is_given_and_goes_where_it_is_not(vault: Vault):
+    from mcp_server.bootstrap.slots import add_passphrase
+
+    text = Plain("five words nobody puts together")
+    add_passphrase(vault.app, vault.person, text, "anna's")
+    assert turn(vault, passphrase=lambda label: text if label == "anna's" else None).dropped == ()
+    vault_id, slots = read_vault(vault.app.engine)
+    assert open_passphrase_slot(vault_id, slots, text) is not None
+    with pytest.raises(Invalid):
+        turn(vault, passphrase=lambda _label: Plain("another passphrase altogether"))
+    assert turn(vault).dropped == ("passphrase anna's",)
+    vault_id, slots = read_vault(vault.app.engine)
+    assert open_passphrase_slot(vault_id, slots, text) is None
+
+
+def test_the_new_recovery_key_brings_a_machine_back_that_lost_its_key_file(vault: Vault):
+    values = fill(vault)
+    shown: list[str] = []
+    turn(vault, shown)
+    vault.close()
+    (vault.home / "keys" / "root.key").unlink()
+    with pytest.raises(Denied):
+        recover(vault.home, vault.template.recovery_key, lambda _step: None)
+    recover(vault.home, shown[0], lambda _step: None)
+    vault.app = build(load_settings(vault.home))
+    opens(vault, values)
+
+
+def test_a_process_that_was_killed_behind_the_commit_opens_by_the_file_that_lay_ready(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+):
+    values = fill(vault)
+    from mcp_server.bootstrap import turning
+
+    def killed(_settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(turning, "adopt_key_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        turn(vault)
+    vault.close()
+    assert vault.app.settings.next_root_key_file.exists()
+    vault.app = build(load_settings(vault.home))
+    assert not vault.app.settings.next_root_key_file.exists()
+    opens(vault, values)
