@@ -8,6 +8,11 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from domain.audit import Ticket
+from domain.credentials import SealedField
+from domain.errors import Broken
+from domain.plain import Plain
+from mcp_server.keyring import Keyring
 from tests.cli.conftest import Run
 from tests.kit import exports
 
@@ -165,3 +170,21 @@ def test_only_one_client_is_exported_where_one_is_named(full: Run, tmp_path: Pat
     said = full("credential", "export", str(tmp_path / "a.age"), "--client", "acme", *arguments)
     assert said.json["credentials"] == 2
     assert full("credential", "export", str(tmp_path / "b.age"), "--client", "nobody", *arguments).code == 5
+
+
+def test_a_credential_that_does_not_open_is_left_out_whole_and_told(
+    full: Run, tmp_path: Path, password_file: Path, lock: Path, monkeypatch
+) -> None:
+    real = Keyring.unseal
+
+    def unseal(self: Keyring, ticket: Ticket, sealed: SealedField) -> Plain:
+        if sealed.field == "totp_seed":
+            raise Broken("a sealed value was altered")
+        return real(self, ticket, sealed)
+
+    arguments = ("--passphrase-file", str(lock), "--purpose", "x", "--password-file", str(password_file), "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(Keyring, "unseal", unseal)
+        said = full("credential", "export", str(tmp_path / "out.age"), *arguments)
+    assert (said.code, said.json["credentials"]) == (1, 2)
+    assert [one["reference"] for one in said.json["left_out"]] == ["acme/servers/gitea-admin"]

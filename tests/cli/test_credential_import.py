@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,6 +182,51 @@ def test_an_import_that_is_cut_off_goes_on_where_it_was(person: Run, bitwarden: 
     said = person("credential", "import", str(bitwarden), "--json")
     assert (said.json["counts"]["there"], said.json["counts"]["made"]) == (2, 1)
     assert person("audit", "verify").code == 0
+
+
+DIES = """
+import os, signal, sys
+from mcp_server.cli import entrance
+from mcp_server.services.credentials import Credentials
+real, left = Credentials._seal, [2]
+def seal(self, *given, **more):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return real(self, *given, **more)
+Credentials._seal = seal
+entrance.run(sys.argv[1:])
+"""
+
+
+def test_an_import_that_is_killed_between_a_row_and_its_value_leaves_whole_credentials_alone(
+    person: Run, environment: dict[str, str], bitwarden: Path, password_file: Path
+) -> None:
+    child = [sys.executable, "-c", DIES, "credential", "import", str(bitwarden)]
+    done = subprocess.run(child, env=environment, capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+    listed = person("credential", "list", "--json").json["items"]
+    assert len(listed) == len(entries(person)) == 2
+    for one in listed:
+        opened = person(
+            *("credential", "show", one["reference"], "--values", "--purpose", "x"),
+            *("--password-file", str(password_file), "--json"),
+        )
+        assert set(opened.json["values"]) == set(one["secret_fields"])
+    again = person("credential", "import", str(bitwarden), "--json")
+    assert (again.json["counts"]["there"], again.json["counts"]["made"]) == (2, 1)
+    assert person("audit", "verify").code == 0
+
+
+def test_what_the_vault_holds_already_is_struck_from_names_too(person: Run, tmp_path: Path) -> None:
+    value = write(tmp_path, "value", exports.SECOND.encode())
+    person("credential", "add", "Router", "--value-file", str(value))
+    rows = [["", "", "login", f"Gitea {exports.SECOND}", "", "", "0", "", "bob", exports.PASSWORD, ""]]
+    said = person(
+        "credential", "import", str(write(tmp_path, "b.csv", exports.as_csv(exports.BITWARDEN_HEAD, *rows))), "--json"
+    )
+    assert said.json["counts"]["made"] == 1
+    assert exports.SECOND not in said.all + everything(person)
 
 
 def test_no_value_is_printed_or_logged(person: Run, bitwarden: Path) -> None:
