@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from domain import drafts, policy
 from domain.actors import Actor, Subject
@@ -331,7 +331,8 @@ class Credentials:
         def make(unit: AuditedUnit) -> Description:
             if source and unit.credentials.load(credential_id) is not None:
                 raise Conflict("it was imported meanwhile", hint=_FIND_HINT)
-            head = self._new_head(unit, safe, credential_id, owner, service, place, values)
+            wanted = replace(safe, exposure=_no_wider(unit, safe.exposure)) if source else safe
+            head = self._new_head(unit, wanted, credential_id, owner, service, place, values)
             unit.about(_subject(head))
             unit.credentials.insert(head)
             unit.note(type=head.type, fields=sorted(values), generated=safe.generate is not None)
@@ -505,9 +506,19 @@ def _named(reference: str) -> str:
     return reference if _is_name(reference) else ""
 
 
+def _default_level(unit: Unit) -> str:
+    return str((unit.keys.vault() or {}).get("default_exposure", EXPOSURES[-1]))
+
+
+def _no_wider(unit: Unit, wanted: str) -> Exposure | Literal[""]:
+    """What a file asks for, unless that is open further than this vault's default; then "", which is the default."""
+    levels = [str(level) for level in EXPOSURES]
+    is_tight = wanted in levels and levels.index(wanted) < levels.index(_default_level(unit))
+    return EXPOSURES[levels.index(wanted)] if is_tight else ""
+
+
 def _level(unit: AuditedUnit, draft: Draft) -> Exposure:
-    vault = unit.keys.vault() or {}
-    level = policy.create(unit.actor, draft.exposure, str(vault.get("default_exposure", EXPOSURES[-1])))
+    level = policy.create(unit.actor, draft.exposure, _default_level(unit))
     return next((one for one in EXPOSURES if one == level), EXPOSURES[0])
 
 

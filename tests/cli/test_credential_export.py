@@ -15,6 +15,7 @@ from domain.plain import Plain
 from mcp_server.keyring import Keyring
 from tests.cli.conftest import Run
 from tests.kit import exports
+from tests.kit.stores import copy_home
 
 PASSPHRASE = "a made-up passphrase of some length"
 
@@ -38,8 +39,6 @@ def lock(tmp_path: Path) -> Path:
 
 
 def test_an_export_is_read_back_into_another_vault(full: Run, tmp_path: Path, password_file: Path, lock: Path, installed: Path, monkeypatch) -> None:  # fmt: skip
-    from tests.kit.stores import copy_home
-
     file = tmp_path / "out.age"
     full("credential", "rotate", "acme/servers/gitea-admin", "--generate")
     kept = full("credential", "list", "--json").json["items"]
@@ -188,3 +187,24 @@ def test_a_credential_that_does_not_open_is_left_out_whole_and_told(
         said = full("credential", "export", str(tmp_path / "out.age"), *arguments)
     assert (said.code, said.json["credentials"]) == (1, 2)
     assert [one["reference"] for one in said.json["left_out"]] == ["acme/servers/gitea-admin"]
+
+
+def test_what_comes_in_is_never_open_further_than_the_vaults_default(
+    full: Run, tmp_path: Path, password_file: Path, lock: Path, home: Path, installed: Path
+) -> None:
+    file, other = tmp_path / "out.age", tmp_path / "other"
+    full(
+        "credential", "update", "own/door/shared-secret", "--exposure", "strict", "--password-file", str(password_file)
+    )
+    arguments = ("--passphrase-file", str(lock), "--purpose", "x", "--password-file", str(password_file))
+    assert full("credential", "export", str(file), *arguments).code == 0
+    copy_home(installed / "home", other)
+    there = ("--home", str(other))
+    full(*there, "login", "--password-file", str(password_file))
+    said = full(*there, "exposure", "set", "sealed", "--yes", "--password-file", str(password_file))
+    assert said.code == 0, said.err
+    assert full(*there, "credential", "import", str(file), "--passphrase-file", str(lock)).code == 0
+    listed = full(*there, "credential", "list", "--json").json["items"]
+    assert {one["reference"]: one["exposure"] for one in listed} == {
+        "acme/servers/gitea-admin": "sealed", "acme/web-server/ssh-key": "sealed", "own/door/shared-secret": "strict",
+    }  # fmt: skip
