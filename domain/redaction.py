@@ -201,13 +201,12 @@ def _around(marks: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]
 def _private(text: str) -> Iterator[tuple[int, int, str]]:
     """What a person marked: `<private>` to its end (or its paragraph's), and paragraphs that say "don't remember"."""
     flat = text.encode("ascii", "replace").lower()  # one byte a character: searched at the speed of a string
-    at = 0
+    at = closes = 0
     while (opens := flat.find(_OPENS, at)) >= 0:
-        closes = flat.find(_CLOSES, opens + len(_OPENS))
+        if closes >= 0:  # where none follows, none follows what comes later either
+            closes = flat.find(_CLOSES, opens + len(_OPENS))
         at = closes + len(_CLOSES) if closes >= 0 else _paragraph_end(text, opens + len(_OPENS))
         yield opens, at, "private"
-        if closes < 0:
-            break
     at = 0
     word = flat.find(b"remember")
     while word >= 0:

@@ -249,6 +249,11 @@ def test_striking_twice_changes_nothing_more(pieces: list[str], between: str) ->
     assert redactor.strike(between.join(pieces)) == once, "striking is deterministic"
 
 
+def test_every_private_mark_without_an_end_takes_its_paragraph(redactor: Redactor) -> None:
+    text = "a <private>one\nmore\n\nnext\nb <private>two\nmore\n\nlast"
+    assert redactor.strike(text).text == "a [struck: private]\n\nnext\nb [struck: private]\n\nlast"
+
+
 def test_the_counts_name_rules_and_never_what_was_struck(redactor: Redactor) -> None:
     struck = redactor.strike("\n".join(PIECES))
     secrets = ["".join(case["secret"]) for case in VECTORS["struck"]]
