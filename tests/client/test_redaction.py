@@ -52,7 +52,7 @@ def test_a_printed_value_is_in_no_record_and_in_no_later_request(laptop: Laptop,
     ) as session:
         session.say("Show me how the deployment reads its password")
         printed = laptop.model.main()[-1].text
-        session.say(f"Have you seen {VALUE} elsewhere?")
+        session.say(f"paste-ok: Have you seen {VALUE} elsewhere?")
     every = {name: form.decode() for name, form in forms(VALUE.encode()).items() if name in REQUIRED}
     assert VALUE in printed, "the session did not print the value, so nothing was tested"
     assert every["base64"] in printed
