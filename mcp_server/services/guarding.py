@@ -43,7 +43,7 @@ class Guard:
     def warm(self) -> None:
         """Loads the values before the first prompt; in a large vault that takes longer than a prompt may wait."""
         if self._settings.paste_guard != "off":
-            self._load(0)
+            self._current()
 
     def went_on(self, actor: Callable[[], Actor], prompt: str, caught: Sequence[Caught]) -> None:
         """Keeps that values of the vault went into a conversation: those versions are exposed.
