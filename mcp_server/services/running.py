@@ -92,8 +92,9 @@ def run(
             raise Invalid(f"the program could not be started: {reason}", fields={"program": reason}) from None
         try:
             return _to_the_end(child, fed.stdin, begun, seconds)
-        finally:
+        except BaseException:  # once alone: a number that was given back may be another's group by then
             _end(child)
+            raise
 
 
 def _to_the_end(child: subprocess.Popen[bytes], stdin: Plain | None, begun: float, seconds: float) -> Ended:
