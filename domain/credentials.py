@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from domain.rules import NONE, Rules
+
 Exposure = Literal["metadata", "strict", "sealed", "reveal"]
 EXPOSURES: tuple[Exposure, ...] = ("metadata", "strict", "sealed", "reveal")
 State = Literal["active", "retired", "deleted"]
@@ -144,6 +146,7 @@ class Head:
     updated_us: int
     deleted_us: int | None
     revision: int = 0
+    rules: Rules = NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from domain.credentials import TYPES, Head
 from domain.errors import Invalid
+from domain.hosts import allows
 from domain.plain import Plain
-from domain.recipes import MADE_WORDS, PLACEHOLDER, SECRET_FIELDS, Recipe, allows, bad_url
+from domain.recipes import MADE_WORDS, PLACEHOLDER, SECRET_FIELDS, Recipe, bad_url
 
 _DEFAULT_PORTS = {
     "mariadb": "3306",

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from domain.credentials import TYPES
 from domain.errors import Invalid
+from domain.hosts import HOST
 from domain.recipes import (
     DEFINED,
     ESCAPES,
     GAP_KINDS,
-    HOST,
     MADE_WORDS,
     MOST_SECONDS,
     OPEN_FIELDS,

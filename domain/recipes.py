@@ -19,15 +19,13 @@ from urllib.parse import urlsplit
 
 from domain.credentials import TYPES, Head
 from domain.errors import Denied, Invalid
+from domain.hosts import HOST, allows
 
 RecipeState = Literal["draft", "approved", "retired"]
 GAP_KINDS = ("text", "host", "port", "url")
 OUTPUTS = ("masked", "outcome")
 MOST_SECONDS = 600
 LONGEST_GAP = 4_000
-HOST = re.compile(
-    r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(?::\d{1,5})?\Z|\[[0-9A-Fa-f:]+\](?::\d{1,5})?\Z"
-)
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z0-9_]+)?)\}")
 OWN_WORDS = frozenset({"username", "host", "port", "url", "database", "reference"})
 """Placeholders that come from a credential's open fields, or from the parts of a connection string."""
@@ -188,23 +186,6 @@ def bad_url(hosts: Iterable[str], text: str) -> str:
         return "may not hold a user, a password, spaces or backslashes"
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return "" if allows(hosts, f"{host}:{port}" if port else host) else "not on a host that the recipe allows"
-
-
-def allows(hosts: Iterable[str], host: str) -> bool:
-    """Whether a host, or host:port, is among these patterns.  `db.example` allows every port of it."""
-    host = host.lower()
-    if not HOST.match(host) or host.startswith("*"):
-        return False
-    bare = re.sub(r":\d{1,5}\Z", "", host) if not host.endswith("]") else host
-    for pattern in hosts:
-        with_port = re.search(r":\d{1,5}\Z", pattern) and not pattern.endswith("]")
-        subject = host if with_port else bare
-        if pattern.startswith("*."):
-            if subject.endswith(pattern[1:]) and len(subject) > len(pattern) - 1:
-                return True
-        elif subject == pattern:
-            return True
-    return False
 
 
 def approved(recipe: Recipe, by: str, now_us: int) -> Recipe:

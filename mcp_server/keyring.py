@@ -185,6 +185,23 @@ class Keyring:
             inner=sealing.wrap(sealing.derive(key + share, "invitation root"), self._root.raw, *salted.place()),
         )
 
+    # Second factors.
+
+    def seal_factor(self, person_id: str, seed: Plain) -> bytes:
+        """The seed of a person's one-time codes, sealed."""
+        return sealing.wrap(self._key("factor key"), seed.expose_bytes(), *self._factor(person_id))
+
+    def open_factor(self, person_id: str, sealed: bytes) -> Plain:
+        """The seed again.  Raises Broken."""
+        return Plain(sealing.unwrap(self._key("factor key"), sealed, *self._factor(person_id)))
+
+    def resealed_factor(self, person_id: str, sealed: bytes, new: Keyring) -> bytes:
+        """The same under the root key of another keyring.  Raises Broken."""
+        return new.seal_factor(person_id, self.open_factor(person_id, sealed))
+
+    def _factor(self, person_id: str) -> tuple[str, str, str]:
+        return "second factor", self.vault_id, person_id
+
     # Clients and credentials.
 
     def new_client_key(self, client_id: str, version: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from storage.engine import as_bytes, is_mariadb
 from storage.schema import audit_chains, audit_entries
 from storage.sight import ROOT, Part, Sight, while_unchanged
 
+OPENINGS = ("credential.decrypt", "credential.use", "credential.export")
+"""Acts by which a value leaves to somebody or to a program."""
 _NOT_PREPARED = 1243  # ER_UNKNOWN_STMT_HANDLER
 _COLUMNS = tuple(column.name for column in audit_entries.c)
 _MARKS = ", ".join(["%s"] * len(_COLUMNS))
@@ -165,6 +168,19 @@ class Audit:
             audit_entries.c.at_us >= since_us,
         )
         return int(self._connection.execute(query).scalar_one())
+
+    def opened(self, credential_id: str, field: str, since_us: int) -> list[int]:
+        """When a secret field was opened for somebody since then; oldest first."""
+        e = audit_entries.c
+        query = select(e.at_us, e.body).where(
+            e.subject_type == "credential",
+            e.subject_id == credential_id,
+            e.action.in_(OPENINGS),
+            e.outcome == "ok",
+            e.at_us > since_us,
+        )
+        rows = self._connection.execute(query.order_by(e.at_us))
+        return [row.at_us for row in rows if json.loads(row.body)["facts"].get("field") == field]
 
     def search(
         self,

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and
 
 from domain.credentials import Head, SealedField, SealedVersion
 from domain.errors import Broken
-from storage.engine import as_bytes
+from domain.rules import stored_rules
+from storage.engine import as_bytes, is_mariadb
 from storage.guard import Condition, Guard, first_come
 from storage.schema import (
     client_keys,
@@ -70,6 +71,12 @@ class Credentials:
         """Stores a changed head.  Raises Conflict where another change came first."""
         if not self._guard.update(credentials, SUBJECT, _KEY, _row(head), head.revision):
             raise first_come(f"{head.reference} was changed meanwhile", f"claudetools credential show {head.reference}")
+
+    def hold(self, head: Head) -> None:
+        """Lets nobody else hold this credential until the end of the unit: what is counted of it meanwhile stays so."""
+        if is_mariadb(self._connection):  # SQLite has one writer
+            query = select(credentials.c.revision).where(credentials.c.credential_id == head.credential_id)
+            self._connection.execute(query.with_for_update()).one()
 
     def reference_taken(self, reference: str) -> bool:
         """Whether any credential, deleted ones included, has this reference."""
@@ -391,7 +398,7 @@ def _row(head: Head) -> dict[str, Any]:
         row[name] = json.dumps(dict(getattr(head, name)), sort_keys=True, ensure_ascii=False)
     for name in ("ports", "tags"):
         row[name] = json.dumps(list(getattr(head, name)), ensure_ascii=False)
-    return row
+    return {**row, "rules": head.rules.stored()}
 
 
 def _head(row: RowMapping | Mapping[str, Any]) -> Head:
@@ -400,4 +407,5 @@ def _head(row: RowMapping | Mapping[str, Any]) -> Head:
     values["fields"] = json.loads(row["fields"])
     values["ports"] = tuple(json.loads(row["ports"]))
     values["tags"] = tuple(json.loads(row["tags"]))
+    values["rules"] = stored_rules(row["rules"])
     return Head(**values)

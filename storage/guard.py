@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, bindparam, func, select
 
 from domain.errors import Broken, Conflict
-from domain.framing import Scalar
+from domain.framing import LATE_COLUMNS, Scalar
 from storage.engine import as_bytes
 from storage.schema import audit_entries
 from storage.sight import Sight, key_of
@@ -76,7 +76,9 @@ class Guard:
 
     def mac_of(self, table: Table, row: Row) -> bytes:
         """The MAC that this row must carry."""
-        return self._mac(table.name, {c.name: row[c.name] for c in table.c if c.name != "mac"})
+        late = LATE_COLUMNS.get(table.name, frozenset())
+        names = [c.name for c in table.c if c.name != "mac" and (c.name not in late or c.name in row)]
+        return self._mac(table.name, {name: row[name] for name in names})
 
     def check(self, table: Table, row: Row, subject_type: str, key: str) -> None:
         """Checks the row's MAC.  Raises Broken, naming the row."""

@@ -12,6 +12,7 @@ from domain.verify import Finding
 from storage.guard import Guard
 from storage.schema import (
     agents,
+    approvals,
     audit_entries,
     client_keys,
     credential_versions,
@@ -22,6 +23,7 @@ from storage.schema import (
     persons,
     recipes,
     sealed_fields,
+    second_factors,
     vault,
 )
 
@@ -35,6 +37,8 @@ GUARDED: tuple[tuple[Table, str, str], ...] = (
     (key_runs, "key_run", "run_id"),
     (credentials, "credential", "credential_id"),
     (recipes, "recipe", "recipe_id"),
+    (approvals, "approval", "approval_id"),
+    (second_factors, "second_factor", "person_id"),
 )
 """Each guarded table, what the audit log calls its rows, and its key column."""
 

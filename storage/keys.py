@@ -79,10 +79,10 @@ class Keys:
         """The vault's row, checked.  Raises Broken."""
         return self._guard.one(vault, "vault", "vault_id")
 
-    def set_default_exposure(self, row: Mapping[str, Any], level: str) -> None:
-        """Sets the level of new credentials.  Raises Conflict where the vault's row was changed meanwhile."""
+    def set_defaults(self, row: Mapping[str, Any], **columns: str | None) -> None:
+        """Sets what new credentials get.  Raises Conflict where the vault's row was changed meanwhile."""
         values = {column.name: row[column.name] for column in vault.c if column.name not in ("revision", "mac")}
-        if not self._guard.update(vault, "vault", "vault_id", values | {"default_exposure": level}, row["revision"]):
+        if not self._guard.update(vault, "vault", "vault_id", values | columns, row["revision"]):
             raise first_come("the vault's row was changed meanwhile", "try again")
 
     def put_slot(self, slot: Slot) -> None:

@@ -18,7 +18,7 @@ from storage.engine import as_bytes, is_mariadb
 from storage.guard import Condition
 from storage.inspect import GUARDED
 from storage.keys import WrappedClientKey
-from storage.schema import client_keys, credential_versions, credentials, marks, sealed_fields
+from storage.schema import client_keys, credential_versions, credentials, marks, sealed_fields, second_factors
 from storage.sight import ROOT, root_query
 
 AT_ONCE = 250
@@ -206,6 +206,10 @@ class Rekeying:
     def put_client_keys(self, keys: Mapping[str, bytes]) -> None:
         """Stores client keys that were wrapped anew, by their ids."""
         rewrite(self._connection, client_keys, ("client_key_id",), ("wrapped",), list(keys.items()))
+
+    def put_factors(self, factors: Mapping[str, bytes]) -> None:
+        """Stores second factors that were sealed anew, by their persons' ids."""
+        rewrite(self._connection, second_factors, ("person_id",), ("sealed",), list(factors.items()))
 
     def client_keys(self) -> dict[str, WrappedClientKey]:
         """Every client key by its id, unchecked."""

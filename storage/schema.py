@@ -27,7 +27,7 @@ from sqlalchemy.dialects import mysql
 
 SCHEMA_VERSION = 3
 """What this program writes; compared with min_reader and min_writer of the database."""
-REVISION = "0008"
+REVISION = "0009"
 """The migration that this program's tables are at."""
 MIN_READER = MIN_WRITER = 1
 """The oldest program that a database made by this one still lets in: its tables were only added to."""
@@ -95,6 +95,7 @@ vault = Table(
     Column("default_exposure", String(16), nullable=False),
     _us("created_us"),
     *_guard(),
+    Column("default_rules", Text, nullable=True),  # a late column (domain.framing)
     **_EXACT,
 )
 
@@ -227,6 +228,7 @@ credentials = Table(
     _us("updated_us"),
     _us("deleted_us", nullable=True),
     *_guard(),
+    Column("rules", Text, nullable=True),  # a late column (domain.framing)
     Index("ix_credentials_client", "client_id"),
     **_EXACT,
 )
@@ -254,6 +256,37 @@ sealed_fields = Table(
     Column("blind", Hash, nullable=False),
     PrimaryKeyConstraint("credential_id", "version", "field"),
     Index("ix_sealed_fields_blind", "blind", mysql_length={"blind": 32}, mariadb_length={"blind": 32}),
+    **_EXACT,
+)
+
+# What a person let another one, or himself, do with a credential for a while (domain.rules).
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("approval_id", Id, primary_key=True),
+    Column("credential_id", Id, nullable=False),
+    Column("kind", String(16), nullable=False),  # step_up | approval
+    Column("person_id", Id, nullable=False),
+    Column("by_id", Id, nullable=False),
+    Column("purpose", Text, nullable=False),
+    _us("given_us"),
+    _us("until_us"),
+    _us("withdrawn_us", nullable=True),
+    *_guard(),
+    Index("ix_approvals_credential", "credential_id", "person_id", "until_us"),
+    **_EXACT,
+)
+
+# Whose one-time codes a person shows besides the password; the seed is sealed under the root key.
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("person_id", Id, primary_key=True),
+    Column("sealed", LargeBinary(512), nullable=False),
+    Column("state", String(16), nullable=False),  # active | removed
+    Column("last_step", BigInteger, nullable=False),  # of the newest code that was taken: none is taken twice
+    _us("created_us"),
+    *_guard(),
     **_EXACT,
 )
 

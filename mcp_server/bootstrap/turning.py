@@ -80,6 +80,7 @@ class _Ready:
 
     macs: dict[RowAt, tuple[bytes, bytes]] = field(default_factory=dict)
     wrapped: dict[str, bytes] = field(default_factory=dict)
+    factors: dict[str, bytes] = field(default_factory=dict)
     blinds: dict[FieldAt, tuple[bytes, bytes]] = field(default_factory=dict)
 
 
@@ -279,6 +280,9 @@ def _renewed(old: Keyring, new: Keyring, found: GuardedRow, ready: _Ready) -> No
     if found.table.name == "client_keys" and row["wrapped"]:
         wrapped = old.rewrapped_client_key(row["client_id"], row["version"], row["wrapped"], new)
         row["wrapped"] = ready.wrapped[row["client_key_id"]] = wrapped
+    if found.table.name == "second_factors":
+        sealed = old.resealed_factor(row["person_id"], row["sealed"], new)
+        row["sealed"] = ready.factors[row["person_id"]] = sealed
     ready.macs[found.table.name, str(found.row[found.key])] = before, new.mac(found.table.name, row)
 
 
@@ -315,6 +319,7 @@ def _try_swap(app: App, actor: Actor, new: Keyring, ready: _Ready, keys: _Keys) 
             raise _Late(late)
         slots, machines, dropped = _slots(app, unit, new, keys)
         rekeying.put_client_keys(ready.wrapped)
+        rekeying.put_factors(ready.factors)
         rekeying.put_macs(macs)
         rekeying.put_blinds({place: blind for place, (_, blind) in ready.blinds.items()})
         unit.keys.replace_slots(slots)

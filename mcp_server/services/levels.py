@@ -36,7 +36,7 @@ class Levels:
             before = str(row["default_exposure"])
             if before == level:
                 raise Conflict(f"the default is {level} already", hint="claudetools exposure show")
-            unit.keys.set_default_exposure(row, level)
+            unit.keys.set_defaults(row, default_exposure=level)
             unit.note(level=level, before=before)
             return before
 

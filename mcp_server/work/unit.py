@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from domain.actors import Actor, Subject
 from domain.audit import FactValue, Receipt
 from domain.verify import Finding
+from storage.approvals import Approvals
 from storage.audit import Audit
 from storage.contacts import Contacts
 from storage.context import Context
@@ -120,6 +121,11 @@ class Unit(RecordingUnit):
     def recipes(self) -> Recipes:
         """Recipes."""
         return Recipes(self._connection, self._guard)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What persons let each other do for a while, and their second factors."""
+        return Approvals(self._connection, self._guard)
 
     @cached_property
     def registry(self) -> Registry:

@@ -395,7 +395,8 @@ def test_rows_have_the_same_digest_on_both_kinds(
     }
 
 
-LATER_TABLES = ("machine_contacts", "key_runs", "recipes")
+LATER_TABLES = ("machine_contacts", "key_runs", "recipes", "approvals", "second_factors")
+LATER_COLUMNS = {"credentials": "rules", "vault": "default_rules"}
 """What the revision of the next test did not have yet, of what is copied."""
 
 
@@ -411,16 +412,18 @@ def test_a_backup_of_an_older_schema_restores_and_is_brought_up(
         header = replace(source.header, revision="0002")  # all tables, but no triggers and no table of notices
         sealer, content = keyring.seal_stream(preamble_of(header)), ContentWriter()
         out = preamble_of(header) + sealer.head
-        skipped = False
+        skipped, kept = False, [0]
         for event in backup.events(source, keyring):
             if event.kind == "begin":
                 skipped = event.table in LATER_TABLES
+                later = LATER_COLUMNS.get(event.table, "")
+                kept = [at for at, name in enumerate(event.columns) if name != later]
             if skipped:
                 continue
             if event.kind == "begin":
-                out += sealer.update(content.begin(event.table, event.columns))
+                out += sealer.update(content.begin(event.table, tuple(event.columns[at] for at in kept)))
             elif event.kind == "row":
-                out += sealer.update(content.row(event.values))
+                out += sealer.update(content.row(tuple(event.values[at] for at in kept)))
             else:
                 out += sealer.update(content.end())
     older.write_bytes(out + sealer.update(content.finish()) + sealer.finish())

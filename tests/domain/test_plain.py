@@ -120,6 +120,7 @@ EXPOSED_IN = {
     "domain/drafts.py check_values": "NUL characters and the form of a TOTP seed are looked for",
     "domain/changes.py with_changes": "no value: the policy on exposure has that name",
     "mcp_server/services/levels.py Levels._set.change": "no value: the policy on exposure has that name",
+    "mcp_server/keyring.py Keyring.seal_factor": "the seed of one-time codes is sealed",
     "mcp_server/keyring.py Keyring.blind": "the blind index is made of the value",
     "mcp_server/services/redaction.py Redaction._opened": "the matcher is made of every value, in memory alone",
     "domain/age.py encrypted": "the passphrase locks an exported file",
