@@ -380,7 +380,8 @@ def pack(
     One line a record, then the best digests whole while they fit (the first cut down if it does
     not), then how many more there are.  `notices` are lines of our own at its head.
     """
-    wanted = _distinct(entry.record for entry in ranked if entry.record.record_id not in skip)
+    fresh = [entry.record for entry in ranked if entry.record.record_id not in skip]
+    wanted, unread = _distinct(fresh, lines)
     if not wanted and not notices:
         return ("", [])
     where = f' project="{_plain(name, 60).replace(chr(34), "")}"' if name else ""
@@ -391,7 +392,7 @@ def pack(
     ]
     foot = f"</{FENCE}>"
     room = budget - sum(len(line) + 1 for line in head) - len(foot) - _MORE_LINE
-    index = [index_line(record, place) for record in wanted[:lines]]
+    index = [index_line(record, place) for record in wanted]
     best = _whole(wanted[0], place) if wanted else ""
     # The best digest is worth more than the far end of the list: it keeps up to two thirds of the room.
     kept_for_best = min(len(best), room * 2 // 3)
@@ -411,7 +412,7 @@ def pack(
         if whole and len(whole) + 1 <= room:
             bodies.append(whole)
             room -= len(whole) + 1
-    more = len(wanted) - len(told)
+    more = len(wanted) - len(told) + unread
     rest = [f"{more} more: context_recall finds them, context_get shows one whole."] if more else []
     if not told and not notices:
         return ("", [])
@@ -509,17 +510,22 @@ def _rank_of_head(line: str) -> int:
     return _WORTH.index(head) if head in _WORTH else 0
 
 
-def _distinct(records: Iterable[Record]) -> list[Record]:
-    """Records without near-duplicates of one that stands before them."""
+def _distinct(records: Sequence[Record], most: int) -> tuple[list[Record], int]:
+    """The first records without near-duplicates of one that stands before them, up to `most`; how many stand behind.
+
+    Those behind are not looked at: all of a large project compared with each other would cost a start more than the rest of it.
+    """
     kept: list[Record] = []
     seen: list[frozenset[str]] = []
-    for record in records:
+    for at, record in enumerate(records):
+        if len(kept) == most:
+            return kept, len(records) - at
         words = frozenset(_WORD.findall(f"{record.title} {record.digest}"))
         if any(len(words & other) > 0.9 * len(words | other) for other in seen if words or other):
             continue
         kept.append(record)
         seen.append(words)
-    return kept
+    return kept, 0
 
 
 def is_foreign(record: Record, place: Place) -> bool:

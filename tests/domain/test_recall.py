@@ -313,6 +313,28 @@ def test_how_many_more_there_are_is_told():
     assert "18 more: context_recall" in pack(newest(many, Place(), NOW), Place(), 6_000)[0]
 
 
+class Unread(Record):
+    """A record whose digest nobody may look at."""
+
+    __slots__ = ()
+
+    @property
+    def digest(self) -> str:  # type: ignore[override]
+        raise AssertionError("that costs a start more, the larger the project is")
+
+    @digest.setter
+    def digest(self, _digest: str) -> None:
+        return
+
+
+def test_a_block_of_a_large_project_costs_no_more_than_what_it_tells():
+    told = [record(f"cx_{number}", f"matter number {number} of week {number * 7}") for number in range(12)]
+    behind = [Unread(f"cx_old_{number}", updated_us=NOW - 90 * DAY_US) for number in range(188)]
+    block, named = pack(newest([*told, *behind], Place(), NOW), Place(), 6_000)
+    assert {one.record_id for one in named} == {one.record_id for one in told}
+    assert "188 more: context_recall" in block
+
+
 def test_it_needs_only_what_a_hook_may_import():
     code = "import sys, domain.recall; print(sorted(set(sys.modules) & {'dataclasses','typing','enum','snowballstemmer','pathlib','sqlite3'} - {'enum'}))"
     told = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
