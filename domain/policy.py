@@ -3,13 +3,20 @@
 Exposure levels, from closed to open: metadata < strict < sealed < reveal.  Only `reveal` lets a
 value leave to an agent.  Private keys, refresh tokens and TOTP seeds never leave to an agent,
 whatever the level.  Persons use the command line, which asks for their password each time.
+
+Beside the level stand rules (domain.rules), which bind persons too.  `docs/policy.md` has the whole table.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
 from domain.actors import Actor
 from domain.credentials import AT_MOST_SEALED, EXPOSURES, TYPES, Head
 from domain.errors import Denied, Invalid, NotFound
+from domain.rules import DAYS, Rules, looser
 
 _SCOPES: dict[str, str] = {
     "credential.view": "credentials:read",
@@ -57,6 +64,9 @@ _SCOPES: dict[str, str] = {
     "key.shred": "keys:write",
     "vault.move": "keys:write",
     "vault.exposure": "keys:write",
+    "vault.rules": "keys:write",
+    "approval.give": "credentials:decrypt",
+    "approval.withdraw": "credentials:use",
     "backup.create": "keys:write",
 }
 
@@ -186,3 +196,107 @@ def create(actor: Actor, wanted: str, default: str) -> str:
             hint="leave exposure out; a person of the vault can set another",
         )
     return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a value is opened for: the caller (no program), or a program (its real path) that may be sent to these hosts."""
+
+    program: str = ""
+    hosts: tuple[str, ...] = ()
+
+
+TO_CALLER = Target()
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What is so at this moment, as far as the rules ask for it.
+
+    `local`: the time by the clocks of the rule's zone (None: this machine does not know the zone).  `opened_us`: when the
+    field was opened within the window, oldest first.
+    """
+
+    now_us: int = 0
+    local: datetime | None = None
+    stepped_up: bool = False
+    approved: bool = False
+    opened_us: Sequence[int] = ()
+
+
+def meet(actor: Actor, head: Head, field: str, target: Target, met: Met) -> None:
+    """Whether the rules of a credential let one of its fields be opened now.
+
+    Raises Denied, which names the first rule that is not met and who can do something about it.
+    """
+    rules = head.rules
+    whom = actor.owner_name or actor.name
+    loosen = f"an owner can change that rule: claudetools exposure rules {head.reference} --help"
+    _meet_target(actor, head, target, loosen)
+    if rules.hours is not None and (met.local is None or not rules.hours.open_at(met.local)):
+        there = (
+            f"it is {DAYS[met.local.weekday()]} {met.local:%H:%M} there"
+            if met.local
+            else "that time zone is not known here"
+        )
+        raise Denied(f"{head.reference} is opened in its hours alone ({rules.hours}): {there}", hint=loosen)
+    if rules.step_up and not met.stepped_up:
+        raise Denied(
+            f"{head.reference} is opened after a step-up alone: {whom} has shown no one-time code for it lately",
+            hint=f"{whom} can, at a terminal: claudetools approval step-up {head.reference}",
+        )
+    if rules.approval and not met.approved:
+        raise Denied(
+            f"{head.reference} is opened with the approval of another person alone, and {whom} has none",
+            hint=f"anybody else who may open it can, at a terminal: claudetools approval give {head.reference} --for {whom}",
+        )
+    if rules.uses is not None and len(met.opened_us) >= rules.uses.most:
+        free = met.opened_us[len(met.opened_us) - rules.uses.most] + rules.uses.window_s * 1_000_000
+        minutes = max(1, -(-(free - met.now_us) // 60_000_000))
+        raise Denied(
+            f"{field} of {head.reference} was opened as often as its limit of uses allows ({rules.uses}); "
+            f"again in {minutes} {'minute' if minutes == 1 else 'minutes'}",
+            hint=loosen,
+        )
+
+
+def _meet_target(actor: Actor, head: Head, target: Target, hint: str) -> None:
+    rules = head.rules
+    if not target.program:
+        if actor.kind != "person" and (rules.programs or rules.hosts):
+            raise Denied(
+                f"{head.reference} goes to the programs and hosts of its rules alone: its value does not leave to an agent",
+                hint="use it by a recipe (recipe_list tells which), or a person can open it: "
+                f"claudetools credential reveal {head.reference}",
+            )
+        return
+    if not rules.allows_program(target.program):
+        raise Denied(f"{head.reference} goes to these programs alone: {', '.join(rules.programs)}", hint=hint)
+    if not rules.allows_hosts(target.hosts):
+        raise Denied(
+            f"{head.reference} goes to these hosts alone: {', '.join(rules.hosts)}; "
+            + ("this use may reach others" if target.hosts else "of this use it is not known where it goes"),
+            hint=f"a recipe whose hosts are among them may use it: claudetools recipe list; or {hint}",
+        )
+
+
+def set_rules(actor: Actor, before: Rules, after: Rules, whose: str) -> tuple[str, ...]:
+    """Whether this actor may put other rules in place; the names of those that are loosened by it.  Raises Denied."""
+    if actor.kind != "person":
+        raise Denied(
+            f"the rules of {whose} are set by persons",
+            hint="a person can, at a terminal: claudetools exposure rules --help",
+        )
+    loosened = looser(before, after)
+    if loosened and "keys:write" not in actor.scopes:
+        raise Denied(
+            f"{actor.name} may not loosen the rules of {whose} ({', '.join(loosened)}): that is for owners",
+            hint="an owner can, at a terminal: claudetools exposure rules --help",
+        )
+    return loosened
+
+
+def approve(actor: Actor) -> None:
+    """Whether this actor may approve anything or step up: persons alone."""
+    if actor.kind != "person":
+        raise Denied("approvals are given by persons", hint="a person can, at a terminal: claudetools approval --help")

@@ -18,7 +18,8 @@ from domain.errors import Broken, Invalid
 from domain.hosts import HOST, allows
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MINUTES_A_DAY = 24 * 60
+MINUTES_AN_HOUR = 60
+MINUTES_A_DAY = 24 * MINUTES_AN_HOUR
 MOST_USES = 10_000
 MOST_LISTED = 50
 LONGEST_WINDOW_S = 31 * 24 * 3600
@@ -157,14 +158,21 @@ def read_hours(text: str, zone: str) -> Hours:
     """
     found = _HOURS.match(text.strip())
     wrong = Invalid(
-        "those are no hours", fields={"hours": "as in: Mon-Fri 08:00-18:00 Europe/Berlin; days and zone may be left out"}
+        "those are no hours",
+        fields={"hours": "as in: Mon-Fri 08:00-18:00 Europe/Berlin; days and zone may be left out"},
     )
     if found is None:
         raise wrong
     days = _read_days(found[1]) if found[1] else tuple(range(7))
     start, end = int(found[2]) * 60 + int(found[3]), int(found[4]) * 60 + int(found[5])
     at_most = MINUTES_A_DAY
-    if not days or not start < at_most or not end <= at_most or int(found[3]) > 59 or int(found[5]) > 59 or start == end:  # noqa: PLR2004  # minutes
+    if (
+        not days
+        or not start < at_most
+        or not end <= at_most
+        or max(int(found[3]), int(found[5])) >= MINUTES_AN_HOUR
+        or start == end
+    ):
         raise wrong
     return Hours(days, start, end, found[6] or zone)
 

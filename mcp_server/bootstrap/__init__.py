@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from mcp_server.keyring import Keyring
+    from mcp_server.services.approvals import Approvals
     from mcp_server.services.audit import AuditLog
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mcp_server.services.reminding import Reminders
     from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
+    from mcp_server.services.rules import PolicyRules
     from mcp_server.services.scanning import Scan
     from mcp_server.services.shredding import Shredding
     from mcp_server.services.tallies import Tallies
@@ -67,6 +69,8 @@ class App:
     explaining: Explaining
     recipes: Recipes
     levels: Levels
+    rules: PolicyRules
+    approvals: Approvals
     use: Use
     guard: Guard
     reports: Reports
@@ -127,6 +131,7 @@ def assemble(
 ) -> App:
     """Puts the services together over an open database and keyring."""
     from mcp_server.bootstrap.opening import renew
+    from mcp_server.services.approvals import Approvals
     from mcp_server.services.audit import AuditLog
     from mcp_server.services.capture import Capture
     from mcp_server.services.context import Context
@@ -147,6 +152,7 @@ def assemble(
     from mcp_server.services.reminding import Reminders
     from mcp_server.services.reports import Reports
     from mcp_server.services.rescan import Rescan
+    from mcp_server.services.rules import PolicyRules
     from mcp_server.services.scanning import Scan
     from mcp_server.services.shredding import Shredding
     from mcp_server.services.tallies import Tallies
@@ -185,6 +191,8 @@ def assemble(
         explaining=Explaining(settings, redaction),
         recipes=Recipes(work),
         levels=Levels(work),
+        rules=PolicyRules(work),
+        approvals=Approvals(work, redaction, type('F', (), {'has': lambda s, a: False, 'prove': None})()),
         use=Use(work, keyring, redaction),
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),

@@ -25,6 +25,7 @@ COMMANDS = (
     "report",
     "recipe",
     "exposure",
+    "approval",
     "client",
     "project",
     "audit",

@@ -19,6 +19,10 @@ PasswordFile = Annotated[
     Path | None,
     typer.Option("--password-file", metavar="FILE", help="Where your password stands, instead of asking for it."),
 ]
+CodeFile = Annotated[
+    Path | None,
+    typer.Option("--code-file", metavar="FILE", help="Where your one-time code stands, instead of asking for it."),
+]
 STDIN = "-"
 
 
@@ -33,6 +37,15 @@ def password(file: Path | None, prompt: str, *, twice: bool = False) -> Plain:
     if twice and hidden("Again: ", "--password-file FILE").expose() != typed.expose():
         raise Invalid("the two are not the same", hint="type it again")
     return typed
+
+
+def code(file: Path | None) -> str:
+    """A one-time code from a private file, or typed at the terminal.  Raises Invalid where neither is possible."""
+    if file is not None:
+        return private_text(file, "the code file").strip()
+    if not has_terminal():
+        raise Invalid("there is no terminal to ask for a one-time code at", hint="--code-file FILE")
+    return str(typer.prompt("One-time code", err=True)).strip()
 
 
 def hidden(prompt: str, otherwise: str) -> Plain:

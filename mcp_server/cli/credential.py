@@ -149,13 +149,14 @@ def list_(
         show.as_json({"items": items, "next_cursor": page.next_cursor, "total": page.total})
         return
     show.table(
-        ("reference", "type", "for", "username", "expires", "state"),
+        ("reference", "type", "for", "username", "exposure", "expires", "state"),
         (
             (
                 one.reference,
                 one.head.type,
                 one.head.service_name,
                 one.head.username,
+                "; ".join((one.head.exposure, *one.head.rules.told())),
                 show.day(one.head.expires_us),
                 described.state(one),
             )

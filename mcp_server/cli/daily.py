@@ -146,7 +146,8 @@ def ssh(
         words = ["-l", one.head.username] if one.head.username else []
         words += ["-p", str(number)] if number else []
         why = person.purpose_of(purpose)
-        with vault.use.with_agent(actor, one.reference, why) as lent:
+        at = f"{f'[{there}]' if ':' in there else there}:{number or 22}"
+        with vault.use.with_agent(actor, one.reference, why, program, at) as lent:
             # Nothing but the agent of this very login is asked, and the host does not get at it.
             alone = ("-o", f"IdentityAgent={lent.socket}", "-o", "IdentityFile=none", "-o", "ForwardAgent=no")
             more = [word for text in option or () for word in ("-o", text)]

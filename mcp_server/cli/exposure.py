@@ -1,8 +1,11 @@
-"""`claudetools exposure`: how far values may go, for the whole vault or one client at once."""
+"""`claudetools exposure`: how far values may go, for the whole vault or one client at once, and by which rules."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -71,6 +74,72 @@ def set_(
         print(f"new credentials get {wanted}" + (f" (before: {before})" if before != wanted else ""))
     if not new_only:
         print(f"changed {changed}; {left} stay as they are")
+
+
+@app.command()
+def rules(
+    reference: Annotated[str, typer.Argument(help="The credential; without it, what new ones get.")] = "",
+    *,
+    step_up: Annotated[
+        bool | None, typer.Option("--step-up/--no-step-up", help="Whether the person's one-time code is needed.")
+    ] = None,
+    approval: Annotated[
+        bool | None, typer.Option("--approval/--no-approval", help="Whether another person's yes is needed.")
+    ] = None,
+    program: Annotated[
+        list[str] | None, typer.Option("--program", help="A program that it may go to, by path or name; '' ends the rule.")
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help="A host it may be sent to, or *.example; '' ends the rule.")
+    ] = None,
+    hours: Annotated[
+        str | None, typer.Option("--hours", help="As in 'Mon-Fri 08:00-18:00 Europe/Berlin'; '' ends the rule.")
+    ] = None,
+    uses: Annotated[
+        str | None, typer.Option("--uses", help="How often each secret field: 5/h, 20/8h, 3/7d; '' ends the rule.")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="End every rule that is not given here.")] = False,
+    password_file: ask.PasswordFile = None,
+    json: show.Json = False,
+) -> None:
+    """Show the rules of a credential, or of new ones; with an option, set them.
+
+    Rules bind agents and persons.  Setting them asks for your password and refuses under Claude Code; loosening one is for
+    owners, who must meet its step-up and its approval themselves.
+    """
+    said: dict[str, Any] = {"step_up": step_up, "approval": approval, "hours": hours, "uses": uses}
+    said |= {"programs": _listed(program), "hosts": _listed(host)}
+    said = {name: value for name, value in said.items() if value is not None}
+    if not said and not clear:
+        with person.logged_in() as (vault, actor):
+            found = vault.rules.of(actor, reference)
+    else:
+        with person.at_the_terminal("setting rules", password_file) as (vault, actor):
+            if reference:
+                found = vault.rules.set(actor, reference, said, zone=own_zone(), clear=clear)
+            else:
+                found = vault.rules.set_default(actor, said, zone=own_zone(), clear=clear)
+    if json:
+        show.as_json({"of": found.whose, "exposure": found.level, "rules": list(found.rules.told())})
+        return
+    show.pairs((("rules of", found.whose), ("exposure", found.level)))
+    print("\n".join(f"- {one}" for one in found.rules.told()) or "no rules: the exposure is all that counts")
+
+
+def own_zone() -> str:
+    """The name of this machine's time zone, for hours that name none; UTC where it has none."""
+    said = os.environ.get("TZ", "").lstrip(":")
+    if said and not said.startswith("/"):
+        return said
+    with suppress(OSError):
+        _, found, name = str(Path("/etc/localtime").readlink()).partition("zoneinfo/")
+        if found:
+            return name
+    return "UTC"
+
+
+def _listed(given: list[str] | None) -> list[str] | None:
+    return None if given is None else [one for one in given if one]
 
 
 def _level(text: str) -> Exposure:

@@ -14,7 +14,7 @@ from domain.importing.own import Exported
 from domain.plain import Plain
 from mcp_server.keyring import Keyring
 from mcp_server.services.redaction import Redaction
-from mcp_server.work import AuditedUnit, Found, Work
+from mcp_server.work import AuditedUnit, Found, Work, must_meet
 
 Tell = Callable[[str, int, int], None]
 
@@ -92,6 +92,7 @@ class CredentialExport:
             subject = Subject("credential", head.credential_id, head.reference, head.client_id)
             unit.about(subject)
             policy.decrypt(actor, head, name, purpose)
+            must_meet(unit, actor, head, name)
             sealed = unit.credentials.sealed(head, name)
             key = unit.keys.version(head.client_id, sealed.client_key_version)
             if key is None or key.state == "destroyed":

@@ -20,20 +20,20 @@ from domain.credentials import (
     Description,
     Exposure,
     Head,
-    is_reference,
     live_reference,
     slug,
 )
 from domain.drafts import Draft, Generate
 from domain.errors import Conflict, Invalid, NotFound
-from domain.ids import is_id, new_id
+from domain.ids import new_id
 from domain.plain import Plain
 from domain.registry import OWN_CLIENT, RegistryItem
+from domain.rules import stored_rules
 from mcp_server.keyring import Keyring
 from mcp_server.services.pages import Page, check_questions, limit_of, make_cursor, read_cursor
 from mcp_server.services.redaction import Redaction, struck, values_struck
 from mcp_server.services.registry import Registry
-from mcp_server.work import AuditedUnit, Found, Names, Unit, Work
+from mcp_server.work import AuditedUnit, Found, Names, Unit, Work, head_of, is_name, must_meet
 
 T = TypeVar("T")
 _FIND_HINT = "claudetools credential list"
@@ -119,7 +119,7 @@ class Credentials:
         """One credential's open fields.  Raises NotFound."""
 
         def view(unit: AuditedUnit) -> Description:
-            head = _load(unit, reference)
+            head = head_of(unit, reference, deleted=True)
             unit.about(_subject(head))
             return _description(head, unit.credentials.names(head))
 
@@ -254,7 +254,7 @@ class Credentials:
         purpose = self._purpose(purpose)
 
         def take(unit: AuditedUnit) -> Description:
-            head = _load(unit, reference)
+            head = head_of(unit, reference, deleted=True)
             unit.about(_subject(head))
             if head.state == "deleted":
                 raise Conflict(f"{head.reference} is deleted already", hint=_FIND_HINT)
@@ -274,10 +274,11 @@ class Credentials:
         _check_purpose(purpose)
 
         def find(unit: AuditedUnit) -> Found:
-            head = _load(unit, reference)
+            head = head_of(unit, reference, deleted=True)
             unit.about(_subject(head))
             name = field or TYPES[head.type].main
             policy.decrypt(actor, head, name, purpose)
+            must_meet(unit, actor, head, name)
             sealed = unit.credentials.sealed(head, name)
             self._check_client_key(unit, head, sealed.client_key_version)
             if not unit.credentials.is_exposed(head, sealed):
@@ -365,7 +366,7 @@ class Credentials:
 
     def _asked(self, reference: str) -> Subject:
         """What a call says it is about, before anything is found: a value may have the form of a reference."""
-        is_clean = _is_name(reference) and self._redaction.strike_values(reference) == reference
+        is_clean = is_name(reference) and self._redaction.strike_values(reference) == reference
         return Subject("credential", "", reference if is_clean else "")
 
     def _ensure_key(self, actor: Actor, client: RegistryItem) -> None:
@@ -421,6 +422,7 @@ class Credentials:
             created_us=unit.now_us,
             updated_us=unit.now_us,
             deleted_us=None,
+            rules=stored_rules((unit.keys.vault() or {}).get("default_rules")),
         )
 
     def _store(
@@ -503,7 +505,7 @@ def _check_purpose(purpose: str) -> None:
 
 def _named(reference: str) -> str:
     """What a call asks for, where it has the form of a name: anything else may be a value."""
-    return reference if _is_name(reference) else ""
+    return reference if is_name(reference) else ""
 
 
 def _default_level(unit: Unit) -> str:
@@ -523,23 +525,9 @@ def _level(unit: AuditedUnit, draft: Draft) -> Exposure:
 
 
 def _load_to_change(unit: AuditedUnit, reference: str) -> tuple[Head, Names]:
-    head = _load(unit, reference, changing=True)
+    head = head_of(unit, reference)
     unit.about(_subject(head))
     return head, unit.credentials.names(head)
-
-
-def _load(unit: Unit, reference: str, *, changing: bool = False) -> Head:
-    head = unit.credentials.load(reference) if _is_name(reference) else None
-    if head is None:
-        # What was asked for is not repeated: it may be a value in the wrong place.
-        raise NotFound("there is no credential with that reference", hint=_FIND_HINT)
-    if changing and head.state == "deleted":
-        raise NotFound(f"{head.reference} was deleted", hint=_FIND_HINT)
-    return head
-
-
-def _is_name(reference: str) -> bool:
-    return is_reference(reference) or is_id(reference, "cr")
 
 
 def _subject(head: Head) -> Subject:

@@ -27,11 +27,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from domain import feeding, policy
 from domain.actors import Actor, Subject
-from domain.credentials import Head, is_reference, live_reference
+from domain.credentials import TYPES, Head, live_reference
 from domain.errors import Denied, Invalid, NotFound
-from domain.ids import is_id
 from domain.masking import Masker, Matcher
 from domain.plain import Plain
+from domain.policy import Target
 from domain.recipe_forms import check_recipe
 from domain.recipes import Feed, Recipe, check_use, fill
 from mcp_server.keyring import Keyring
@@ -39,7 +39,7 @@ from mcp_server.services.exchange import access_token
 from mcp_server.services.recipes import SEARCHED, named, real_program, same_program
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.running import Ended, Fed, agent_with, run
-from mcp_server.work import AuditedUnit, Found, Unit, Work
+from mcp_server.work import AuditedUnit, Found, Work, head_of, must_meet
 
 SHORTEST_MASKED = 8
 """Characters: the output of a program that was given less is not shown, because it cannot be masked."""
@@ -47,7 +47,6 @@ MOST_HITS = 1
 """One hit is masked and told; from the second on the output is withheld."""
 MOST_SECONDS = 600
 MOST_ARGUMENTS, LONGEST_ARGUMENT = 200, 20_000
-_FIND_HINT = "claudetools credential list"
 _ANY = "any program"
 
 
@@ -107,14 +106,17 @@ class Use:
             it = unit.recipes.named(recipe)
             if it is None:
                 raise NotFound("there is no recipe of that name", hint="claudetools recipe list")
-            head = _load(unit, reference)
+            head = head_of(unit, reference, deleted=True)
             self._may(actor, it, head, purpose, trying=trying)
+            target = Target(it.program, it.hosts)
+            must_meet(unit, actor, head, TYPES[head.type].main, target)
         filled = fill(it, given)
         words = feeding.words_of(it, head, filled)
         program = same_program(it)
         fields = feeding.fields_of(it, head)
         opened = {
-            name: self._open(actor, head, name, purpose, it, trying=trying, note={"recipe": it.name}) for name in fields
+            name: self._open(actor, head, name, purpose, it, target, trying=trying, note={"recipe": it.name})
+            for name in fields
         }
         known = feeding.meanings(head, opened, words, _totp)
         if "access_token" in it.placeholders():
@@ -155,15 +157,18 @@ class Use:
         heads: list[Head] = []
         with self._work.permitted(actor, "credential.use", purpose=self._redaction.text(purpose)) as unit:
             for one in injections:
-                heads.append(_load(unit, one.reference))
+                heads.append(head_of(unit, one.reference, deleted=True))
                 policy.use(actor, heads[-1], purpose)
+                must_meet(unit, actor, heads[-1], one.field or TYPES[heads[-1].type].main, Target(program))
         fed, secrets = Fed(), []
         name = Path(program).name
         for head, feed in zip(heads, feeds, strict=True):
             only = Recipe("", _ANY, "", program, (), feeds=(feed,))
             fields = feeding.fields_of(only, head)
             opened = {
-                wanted: self._open(actor, head, wanted, purpose, None, trying=False, note={"program": name})
+                wanted: self._open(
+                    actor, head, wanted, purpose, None, Target(program), trying=False, note={"program": name}
+                )
                 for wanted in fields
             }
             known = feeding.meanings(head, opened, {**head.open, "username": head.username}, _totp)
@@ -183,19 +188,23 @@ class Use:
         return self._told(actor, heads[0], _ANY, ended, secrets, shows=shows, exposed=True, what={"program": name})
 
     @contextmanager
-    def with_agent(self, actor: Actor, reference: str, purpose: str) -> Iterator[Lent]:
+    def with_agent(self, actor: Actor, reference: str, purpose: str, program: str, host: str) -> Iterator[Lent]:
         """An SSH agent that holds a credential's private key, for as long as the block runs.
 
-        Nobody sees the key, and it is on no disk.  Raises NotFound, Denied, Invalid, Unavailable.
+        It is lent to a program that logs in to this host, as far as the rules of the credential go.  Nobody sees the key, and it is on no disk.  Raises NotFound, Denied, Invalid, Unavailable.
         """
         self._check(purpose, {})
         with self._work.permitted(actor, "credential.use", purpose=self._redaction.text(purpose)) as unit:
-            head = _load(unit, reference)
+            head = head_of(unit, reference, deleted=True)
             policy.use(actor, head, purpose)
+            target = Target(program, (host,))
+            must_meet(unit, actor, head, "private_key", target)
         if "private_key" not in head.fields:
             raise NotFound(f"{head.reference} has no private key", hint=f"claudetools credential show {head.reference}")
         opened = {
-            name: self._open(actor, head, name, purpose, None, trying=False, note={"program": "ssh"}, exposes=False)
+            name: self._open(
+                actor, head, name, purpose, None, target, trying=False, note={"program": "ssh"}, exposes=False
+            )
             for name in ("private_key", "passphrase")
             if name in head.fields
         }
@@ -241,6 +250,7 @@ class Use:
         name: str,
         purpose: str,
         recipe: Recipe | None,
+        target: Target,
         *,
         trying: bool,
         note: Mapping[str, str],
@@ -252,7 +262,7 @@ class Use:
         """
 
         def find(unit: AuditedUnit) -> Found:
-            now = _load(unit, head.credential_id)
+            now = head_of(unit, head.credential_id, deleted=True)
             unit.about(_subject(now))
             unit.note(**note)
             policy.use(actor, now, purpose)
@@ -263,6 +273,7 @@ class Use:
                 self._may(actor, again, now, purpose, trying=trying)
                 if again.revision != recipe.revision:
                     raise Denied(f"the recipe {recipe.name} was changed meanwhile", hint="try again")
+            must_meet(unit, actor, now, name, target)
             sealed = unit.credentials.sealed(now, name)
             key = unit.keys.version(now.client_id, sealed.client_key_version)
             if key is None or key.state == "destroyed":
@@ -430,13 +441,6 @@ def _with_files(text: str, files: Mapping[str, str]) -> str:
     for name, place in files.items():
         text = text.replace(f"{{{name}}}", place)
     return text
-
-
-def _load(unit: Unit, reference: str) -> Head:
-    head = unit.credentials.load(reference) if is_reference(reference) or is_id(reference, "cr") else None
-    if head is None:
-        raise NotFound("there is no credential with that reference", hint=_FIND_HINT)
-    return head
 
 
 def _subject(head: Head) -> Subject:

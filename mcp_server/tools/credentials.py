@@ -65,6 +65,7 @@ class Credential(Lean):
     rotation_due: bool = False
     last_rotated_at: str = ""
     exposure: str
+    rules: list[str] = Field(default_factory=list)
     exposed: bool = False
     state: str
     version: int
@@ -96,6 +97,7 @@ class Credential(Lean):
             rotation_due=it.rotation_due(now),
             last_rotated_at=iso(head.last_rotated_us),
             exposure=head.exposure,
+            rules=list(head.rules.told()),
             exposed=it.exposed,
             state=head.state,
             version=head.current_version,
