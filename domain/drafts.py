@@ -23,6 +23,7 @@ from domain.credentials import (
 )
 from domain.errors import Invalid
 from domain.plain import Plain
+from domain.rules import NONE, Rules
 
 MAX_VALUE = 64 * 1024
 """Bytes of one secret field: room for the longest certificate chains."""
@@ -84,6 +85,8 @@ class Draft:
     rotate_every_days: int | None = None
     exposure: Exposure | Literal[""] = ""
     """Empty: the vault's default."""
+    rules: Rules = NONE
+    """Beside those that new credentials of the vault get."""
     values: Mapping[str, Plain] = field(default_factory=dict, repr=False)
     generate: Generate | None = None
     later: bool = False

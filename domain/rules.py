@@ -193,6 +193,11 @@ def looser(before: Rules, after: Rules) -> tuple[str, ...]:
     return tuple(one.name for one in fields(Rules) if _looser(one.name, before, after))
 
 
+def together(first: Rules, other: Rules) -> Rules:
+    """Both: of each rule the other's, unless that lets more through than the first's."""
+    return replace(other, **{name: getattr(first, name) for name in looser(first, other)})
+
+
 def _looser(name: str, before: Rules, after: Rules) -> bool:
     was, now = getattr(before, name), getattr(after, name)
     if was == now or not was:

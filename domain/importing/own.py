@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 
 from domain.credentials import EXPOSURES, TYPES, Description, Exposure
 from domain.drafts import Draft
-from domain.errors import Invalid
+from domain.errors import Broken, Invalid
 from domain.importing import texts
 from domain.importing.entries import Found, checked, too_many
 from domain.importing.texts import listed, mapping, text_of
 from domain.plain import Plain
+from domain.rules import NONE, Rules, stored_rules
 
 FORMAT = "claudetools-credentials"
 VERSION = 1
@@ -59,6 +60,7 @@ def written(exported: Iterable[Exported], at: str) -> bytes:
                 "expires_us": head.expires_us,
                 "rotate_every_days": head.rotate_every_days,
                 "exposure": head.exposure,
+                "rules": head.rules.stored(),
                 "state": head.state,
                 "exposed": one.description.exposed,
                 "values": {name: value.expose() for name, value in one.values.items()},
@@ -113,6 +115,7 @@ def _one(place: str, item: dict[str, object], client: str) -> Found:
         expires_us=_number(item.get("expires_us")),
         rotate_every_days=_number(item.get("rotate_every_days")),
         exposure=_exposure(item.get("exposure"), wrong),
+        rules=_rules(item.get("rules"), wrong),
         values=values,
     )
     return checked(place, draft, wrong, exposed=item.get("exposed") is True)
@@ -120,6 +123,14 @@ def _one(place: str, item: dict[str, object], client: str) -> Found:
 
 def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _rules(value: object, wrong: dict[str, str]) -> Rules:
+    try:
+        return stored_rules(None if value is None else text_of(value))
+    except (Broken, Invalid):
+        wrong["rules"] = "they do not read"
+        return NONE
 
 
 def _exposure(value: object, wrong: dict[str, str]) -> Exposure:

@@ -192,7 +192,7 @@ def assemble(
         recipes=Recipes(work),
         levels=Levels(work),
         rules=PolicyRules(work),
-        approvals=Approvals(work, redaction, type('F', (), {'has': lambda s, a: False, 'prove': None})()),
+        approvals=Approvals(work, redaction, type("F", (), {"has": lambda s, a: False, "prove": None})()),
         use=Use(work, keyring, redaction),
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),

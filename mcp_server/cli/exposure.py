@@ -87,7 +87,8 @@ def rules(
         bool | None, typer.Option("--approval/--no-approval", help="Whether another person's yes is needed.")
     ] = None,
     program: Annotated[
-        list[str] | None, typer.Option("--program", help="A program that it may go to, by path or name; '' ends the rule.")
+        list[str] | None,
+        typer.Option("--program", help="A program that it may go to, by path or name; '' ends the rule."),
     ] = None,
     host: Annotated[
         list[str] | None, typer.Option("--host", help="A host it may be sent to, or *.example; '' ends the rule.")

@@ -16,7 +16,8 @@ from domain.errors import Conflict, Denied, Invalid, NotFound
 from domain.identity import ROLE_SCOPES
 from domain.ids import is_id, new_id
 from mcp_server.services.redaction import Redaction
-from mcp_server.work import AuditedUnit, Unit, Work, head_of
+from mcp_server.work import AuditedUnit, Unit, Work
+from mcp_server.work.loading import head_of
 
 _LIST = "claudetools approval list"
 

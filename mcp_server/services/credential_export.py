@@ -14,7 +14,8 @@ from domain.importing.own import Exported
 from domain.plain import Plain
 from mcp_server.keyring import Keyring
 from mcp_server.services.redaction import Redaction
-from mcp_server.work import AuditedUnit, Found, Work, must_meet
+from mcp_server.work import AuditedUnit, Found, Work
+from mcp_server.work.ruling import must_meet
 
 Tell = Callable[[str, int, int], None]
 

@@ -28,12 +28,14 @@ from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import new_id
 from domain.plain import Plain
 from domain.registry import OWN_CLIENT, RegistryItem
-from domain.rules import stored_rules
+from domain.rules import stored_rules, together
 from mcp_server.keyring import Keyring
 from mcp_server.services.pages import Page, check_questions, limit_of, make_cursor, read_cursor
 from mcp_server.services.redaction import Redaction, struck, values_struck
 from mcp_server.services.registry import Registry
-from mcp_server.work import AuditedUnit, Found, Names, Unit, Work, head_of, is_name, must_meet
+from mcp_server.work import AuditedUnit, Found, Names, Unit, Work
+from mcp_server.work.loading import head_of, is_name
+from mcp_server.work.ruling import must_meet
 
 T = TypeVar("T")
 _FIND_HINT = "claudetools credential list"
@@ -422,7 +424,7 @@ class Credentials:
             created_us=unit.now_us,
             updated_us=unit.now_us,
             deleted_us=None,
-            rules=stored_rules((unit.keys.vault() or {}).get("default_rules")),
+            rules=together(stored_rules((unit.keys.vault() or {}).get("default_rules")), draft.rules),
         )
 
     def _store(

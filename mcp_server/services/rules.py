@@ -13,7 +13,9 @@ from domain.credentials import Head
 from domain.errors import Conflict, Denied, Invalid, NotFound
 from domain.rules import NONE, Rules, stored_rules, with_rules
 from mcp_server.services.approvals import others_can_approve
-from mcp_server.work import AuditedUnit, Unit, Work, head_of, local_time, must_meet
+from mcp_server.work import AuditedUnit, Unit, Work
+from mcp_server.work.loading import head_of
+from mcp_server.work.ruling import local_time, must_meet
 
 _SHOW = "claudetools exposure rules --help"
 

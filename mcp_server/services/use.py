@@ -39,7 +39,9 @@ from mcp_server.services.exchange import access_token
 from mcp_server.services.recipes import SEARCHED, named, real_program, same_program
 from mcp_server.services.redaction import Redaction
 from mcp_server.services.running import Ended, Fed, agent_with, run
-from mcp_server.work import AuditedUnit, Found, Work, head_of, must_meet
+from mcp_server.work import AuditedUnit, Found, Work
+from mcp_server.work.loading import head_of
+from mcp_server.work.ruling import must_meet
 
 SHORTEST_MASKED = 8
 """Characters: the output of a program that was given less is not shown, because it cannot be masked."""

@@ -45,8 +45,6 @@ from domain.ids import new_id
 from mcp_server.keyring import Keyring
 from mcp_server.work.admission import OwnKey, admit, question_of
 from mcp_server.work.chain import Chain, HeadNotes
-from mcp_server.work.loading import head_of, is_name
-from mcp_server.work.ruling import local_time, must_meet
 from mcp_server.work.saying import entry_of, first_come, fits, known_subject, turned
 from mcp_server.work.sights import Sights
 from mcp_server.work.unit import AuditedUnit, RecordingUnit, Unit
@@ -596,9 +594,5 @@ __all__ = [
     "Words",
     "Work",
     "admit",
-    "head_of",
-    "is_name",
-    "local_time",
-    "must_meet",
     "now_us",
 ]

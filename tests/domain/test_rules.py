@@ -19,6 +19,7 @@ from domain.rules import (
     read_hours,
     read_uses,
     stored_rules,
+    together,
     with_rules,
 )
 
@@ -110,6 +111,12 @@ def test_no_rule_that_is_ended_or_widened_goes_unnoticed(before: Rules, after: R
         assert "uses" in found
     if before.hours and after.hours != before.hours:
         assert "hours" in found
+
+
+@given(rules, rules)
+def test_two_sets_of_rules_together_let_no_more_through_than_the_first(first: Rules, other: Rules):
+    assert looser(first, together(first, other)) == ()
+    assert together(NONE, other) == other
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"hours":3}', "not json"])
