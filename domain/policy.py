@@ -55,6 +55,10 @@ _SCOPES: dict[str, str] = {
     "machine.uninvite": "keys:write",
     "machine.revoke": "keys:write",
     "person.create": "keys:write",
+    "person.update": "keys:write",
+    "person.revoke": "keys:write",
+    "person.restore": "keys:write",
+    "person.password": "registry:read",
     "key.create": "credentials:write",
     "key.slot": "keys:write",
     "key.rotate": "keys:write",
@@ -65,8 +69,11 @@ _SCOPES: dict[str, str] = {
     "vault.move": "keys:write",
     "vault.exposure": "keys:write",
     "vault.rules": "keys:write",
+    "factor.add": "credentials:read",
+    "factor.prove": "credentials:read",
+    "factor.remove": "credentials:read",
     "approval.give": "credentials:decrypt",
-    "approval.withdraw": "credentials:use",
+    "approval.withdraw": "credentials:decrypt",
     "backup.create": "keys:write",
 }
 
@@ -294,6 +301,14 @@ def set_rules(actor: Actor, before: Rules, after: Rules, whose: str) -> tuple[st
             hint="an owner can, at a terminal: claudetools exposure rules --help",
         )
     return loosened
+
+
+def persons(actor: Actor) -> None:
+    """Whether this actor may change anything about persons, himself included: persons alone."""
+    if actor.kind != "person":
+        raise Denied(
+            "persons are looked after by persons", hint="a person can, at a terminal: claudetools person --help"
+        )
 
 
 def approve(actor: Actor) -> None:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from mcp_server.services.credential_import import CredentialImport
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.explaining import Explaining
+    from mcp_server.services.factors import Factors
     from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.keys import Keys
     from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
+    from mcp_server.services.persons import Persons
     from mcp_server.services.picking import Picking
     from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
@@ -71,6 +73,8 @@ class App:
     levels: Levels
     rules: PolicyRules
     approvals: Approvals
+    factors: Factors
+    persons: Persons
     use: Use
     guard: Guard
     reports: Reports
@@ -139,12 +143,14 @@ def assemble(
     from mcp_server.services.credential_import import CredentialImport
     from mcp_server.services.credentials import Credentials
     from mcp_server.services.explaining import Explaining
+    from mcp_server.services.factors import Factors
     from mcp_server.services.guarding import Guard
     from mcp_server.services.identity import Identity
     from mcp_server.services.incidents import Incidents
     from mcp_server.services.keys import Keys
     from mcp_server.services.levels import Levels
     from mcp_server.services.machines import Machines
+    from mcp_server.services.persons import Persons
     from mcp_server.services.picking import Picking
     from mcp_server.services.recipes import Recipes
     from mcp_server.services.redaction import Redaction
@@ -168,6 +174,7 @@ def assemble(
     registry = Registry(work, keyring, redaction)
     capture = Capture(settings, work, redaction, machine)
     credentials = Credentials(work, keyring, redaction, registry)
+    factors = Factors(work, keyring)
     return App(
         settings=settings,
         machine=machine,
@@ -192,7 +199,9 @@ def assemble(
         recipes=Recipes(work),
         levels=Levels(work),
         rules=PolicyRules(work),
-        approvals=Approvals(work, redaction, type("F", (), {"has": lambda s, a: False, "prove": None})()),
+        approvals=Approvals(work, redaction, factors),
+        factors=factors,
+        persons=Persons(work),
         use=Use(work, keyring, redaction),
         guard=Guard(settings, work, keyring, redaction),
         reports=Reports(work, keyring),

@@ -26,6 +26,8 @@ COMMANDS = (
     "recipe",
     "exposure",
     "approval",
+    "person",
+    "factor",
     "client",
     "project",
     "audit",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 from mcp_server.config import save_settings, write_private
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ app = typer.Typer(help="Agents: the programs that may act for a person.", no_arg
 @app.command("list")
 def list_(*, json: show.Json = False) -> None:
     """List every agent, revoked ones included."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         agents = vault.identity.agents(actor)
         own = vault.settings.agent_id
     if json:
@@ -55,7 +55,7 @@ def enroll(
     json: show.Json = False,
 ) -> None:
     """Enrol an agent of yours on this machine, or bring a revoked one back with a new secret.  Asks for your password."""
-    with person.at_the_terminal("enrolling an agent", password_file) as (vault, actor):
+    with acting.at_the_terminal("enrolling an agent", password_file) as (vault, actor):
         if scope:
             view, secret = vault.identity.enroll(actor, name, scopes=frozenset(scope))
         else:
@@ -80,7 +80,7 @@ def revoke(
     json: show.Json = False,
 ) -> None:
     """Shut an agent out.  It is refused at its next call."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         view = vault.identity.revoke(actor, name)
         own = vault.settings.agent_id
     if json:

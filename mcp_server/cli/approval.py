@@ -8,7 +8,7 @@ import typer
 
 from domain.approvals import MINUTES, MOST_MINUTES
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 
 if TYPE_CHECKING:
     from mcp_server.services.approvals import Shown
@@ -38,7 +38,7 @@ def step_up(
 
     Asks for your password and a code of your second factor (claudetools factor add); refuses under Claude Code.
     """
-    with person.at_the_terminal("a step-up", password_file) as (vault, actor):
+    with acting.at_the_terminal("a step-up", password_file) as (vault, actor):
         code = ask.code(code_file)
         _told(vault.approvals.step_up(actor, reference, code, minutes=minutes, purpose=purpose), as_json=json)
 
@@ -58,7 +58,7 @@ def give(
 
     Asks for your password, and for a one-time code where you have a second factor; refuses under Claude Code.
     """
-    with person.at_the_terminal("an approval", password_file) as (vault, actor):
+    with acting.at_the_terminal("an approval", password_file) as (vault, actor):
         code = ask.code(code_file) if vault.approvals.needs_code(actor) else ""
         made = vault.approvals.give(actor, reference, to, code=code, minutes=minutes, purpose=purpose)
         _told(made, as_json=json)
@@ -67,7 +67,7 @@ def give(
 @app.command("list")
 def list_(*, json: show.Json = False) -> None:
     """List what holds now."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         found = vault.approvals.open(actor)
     if json:
         show.as_json({"items": [_facts(one) for one in found]})
@@ -94,7 +94,7 @@ def withdraw(
     json: show.Json = False,
 ) -> None:
     """End an approval now: your own, one that you gave, or as an owner any."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         done = vault.approvals.withdraw(actor, approval_id)
     if json:
         show.as_json(_facts(done))

@@ -8,7 +8,7 @@ import typer
 
 from domain.errors import Broken
 from mcp_server.answers import exit_code, iso, micros
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 
 if TYPE_CHECKING:
     from mcp_server.services.audit import EntryView
@@ -31,7 +31,7 @@ def search(
     json: show.Json = False,
 ) -> None:
     """Search the audit log, newest first."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         page = vault.audit.search(
             actor,
             action=action,
@@ -71,7 +71,7 @@ def search(
 @app.command()
 def verify(*, json: show.Json = False) -> None:
     """Check every chain, signature and guarded row.  Exit code 8 where anything is wrong; needs no login."""
-    with person.vault() as vault:
+    with acting.vault() as vault:
         verdict = vault.audit.verify()
     if json:
         findings = [{"verdict": f.verdict, "where": f.where, "what": f.what} for f in verdict.findings]

@@ -11,7 +11,7 @@ import typer
 
 from domain.errors import Broken, ClaudeToolsError, Invalid
 from mcp_server.answers import exit_code, iso
-from mcp_server.cli import ask, person, place, presence, show
+from mcp_server.cli import acting, ask, place, presence, show
 from mcp_server.cli.progress import progress
 from mcp_server.config import load_settings
 
@@ -47,7 +47,7 @@ def create(
     target = file or backup.default_name()
     if target == ask.STDIN and sys.stdout.isatty():
         raise Invalid("a backup is not for a terminal", hint="claudetools backup create FILE")
-    with person.at_the_terminal("making a backup", password_file) as (vault, actor), progress("backup") as tell:
+    with acting.at_the_terminal("making a backup", password_file) as (vault, actor), progress("backup") as tell:
         if target == ask.STDIN:
             made = backup.create(vault, actor, sys.stdout.buffer.write, tell)
             sys.stdout.buffer.flush()

@@ -10,7 +10,7 @@ import typer
 
 from domain.errors import Invalid, NotFound
 from mcp_server.answers import iso
-from mcp_server.cli import person, presence, show
+from mcp_server.cli import acting, presence, show
 from mcp_server.config import load_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add(
     json: show.Json = False,
 ) -> None:
     """Register a client, or change the one of that name."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         item = vault.registry.save(actor, kind="client", name=name, url=url, note=note)
     if json:
         show.as_json(_as_json(item))
@@ -48,7 +48,7 @@ def list_(
     json: show.Json = False,
 ) -> None:
     """List the clients."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         page = vault.registry.find(actor, query, kind="client", limit=limit, cursor=cursor)
     if json:
         show.as_json({"items": [_as_json(one) for one in page.items], "next_cursor": page.next_cursor})
@@ -86,7 +86,7 @@ def use(
     if not none:
         if not client:
             raise Invalid("name the client, or say --none", fields={"client": "needed"}, hint="claudetools client list")
-        with person.logged_in() as (vault, actor):
+        with acting.logged_in() as (vault, actor):
             slug = _slug(vault.registry.find(actor, client, kind="client", limit=100).items, client)
     settings = load_settings()
     home = str(settings.home)

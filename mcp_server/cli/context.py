@@ -12,7 +12,7 @@ from domain.context import KINDS, Filters
 from domain.errors import Invalid
 from domain.moments import FORMS
 from mcp_server.answers import iso
-from mcp_server.cli import importing, person, presence, show
+from mcp_server.cli import acting, importing, presence, show
 from mcp_server.cli.scan import scan
 from mcp_server.services.claude_settings import client_folder
 
@@ -53,7 +53,7 @@ def recall(
         project="." if here else project, client=client, kind=kind, machine=machine, person=of,
         branch=branch, file=file, tag=tag, when=when, since=since, until=until,
     )  # fmt: skip
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         found = vault.context.recall(actor, query, filters, cwd=str(Path.cwd()), limit=limit)
     hits = found.hits
     if json:
@@ -95,7 +95,7 @@ def show_(
     json: show.Json = False,
 ) -> None:
     """Show one record whole."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         record = vault.context.get(actor, record_id)
         explained = vault.explaining.explain(record, client_folder().root / "projects") if explain else None
     if json:

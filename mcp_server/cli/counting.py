@@ -11,7 +11,7 @@ from domain.errors import Invalid
 from domain.moments import span
 from hooks.telling import short
 from mcp_server.answers import iso
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 from mcp_server.cli.stats_page import day_of, page
 from mcp_server.config import write_private
 from mcp_server.services.recall import own_zone
@@ -30,7 +30,7 @@ def tell(since: str, html: Path | None, *, as_json: bool) -> None:
     now_us = time.time_ns() // 1000
     zone = own_zone()
     found = span(since, now_us, zone, name="--since") if since else None
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         counted = vault.tallies.counted(actor, since_us=found.since_us if found else 0)
     if html is not None:
         told = show.day(found.since_us) if found else ""

@@ -15,7 +15,7 @@ from domain.drafts import Draft, Generate, type_of
 from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import micros
-from mcp_server.cli import ask, credential_files, daily, described, generating, person, picker, presence, show
+from mcp_server.cli import acting, ask, credential_files, daily, described, generating, picker, presence, show
 from mcp_server.cli.generating import Length, Letters, Words
 from mcp_server.cli.looking import looked
 
@@ -96,7 +96,7 @@ def add(
         kind = type_of(str(typer.prompt("Type", default=type, err=True)))
         client = str(typer.prompt("Client, empty for our own", default=client, show_default=bool(client), err=True))
         username = str(typer.prompt("Username, if any", default=username, show_default=bool(username), err=True))
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         values = _values(kind.main, value_file or [], ask_for or [], asks=not generate and not words)
         if words:
             values.setdefault(kind.main, generating.passphrase(words))
@@ -140,7 +140,7 @@ def list_(
 ) -> None:
     """List credentials, without their values."""
     wanted = "" if state == "any" else state
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         page = vault.credentials.search(
             actor, query, client=client, type=type, tag=tag, state=wanted, limit=limit, cursor=cursor
         )
@@ -180,7 +180,7 @@ def show_(
     if values:
         _show_values(reference, purpose, password_file, as_json=json)
         return
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
     if json:
         show.as_json(described.facts(one))
@@ -198,8 +198,8 @@ def reveal(
     json: show.Json = False,
 ) -> None:
     """Print one value alone.  Asks for your password, and refuses under Claude Code."""
-    with person.at_the_terminal("a value", password_file) as (vault, actor):
-        opened = vault.credentials.reveal(actor, reference, field=field, purpose=person.purpose_of(purpose))
+    with acting.at_the_terminal("a value", password_file) as (vault, actor):
+        opened = vault.credentials.reveal(actor, reference, field=field, purpose=acting.purpose_of(purpose))
     if json:
         facts = {"reference": opened.reference, "field": opened.field, "version": opened.version, "entry": opened.entry}
         show.as_json({**facts, "value": opened.value.expose()})
@@ -258,7 +258,7 @@ def update(
         changes["rotate_every_days"] = rotate_every or None
     changes |= _open_fields(open or [])
     # A login that lies in a file must not be enough to let values out to agents.
-    entering = person.at_the_terminal("changing an exposure", password_file) if exposure else person.logged_in()
+    entering = acting.at_the_terminal("changing an exposure", password_file) if exposure else acting.logged_in()
     with entering as (vault, actor):
         if value_file or ask_for:
             main = TYPES[vault.credentials.describe(actor, reference).head.type].main
@@ -287,7 +287,7 @@ def rotate(
     json: show.Json = False,
 ) -> None:
     """Give a secret field a new value as a new version.  The old version stays in the history."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         value = None
         if value_file:
             value = ask.value(value_file)
@@ -318,7 +318,7 @@ def rm(
 ) -> None:
     """Take a credential out of use.  Its history and its audit entries stay.  Refuses under Claude Code."""
     presence.refuse_under_claude("taking a credential out of use")
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
         ask.confirm(f"Take {one.reference} out of use?", yes=yes)
         changed = vault.credentials.delete(actor, reference, purpose=purpose)
@@ -335,8 +335,8 @@ app.command()(picker.pick)
 
 
 def _show_values(reference: str, purpose: str, password_file: Path | None, *, as_json: bool) -> None:
-    with person.at_the_terminal("a value", password_file) as (vault, actor):
-        why = person.purpose_of(purpose)
+    with acting.at_the_terminal("a value", password_file) as (vault, actor):
+        why = acting.purpose_of(purpose)
         names = sorted(vault.credentials.describe(actor, reference).head.fields)
         opened = [vault.credentials.reveal(actor, reference, field=name, purpose=why) for name in names]
     if as_json:

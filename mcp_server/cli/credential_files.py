@@ -13,7 +13,7 @@ import typer
 from domain.errors import ClaudeToolsError, Conflict, Invalid
 from domain.plain import Plain
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 from mcp_server.cli.looking import looked
 from mcp_server.cli.progress import progress
 
@@ -72,7 +72,7 @@ def import_(
     source = wanted or importing.detect(raw)
     found = _opened(raw, source, client, passphrase_file, key_file, identity)
     held = None
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         plan = vault.credential_import.plan(actor, found, source)
         if not preview and plan.drafts:
             try:
@@ -126,8 +126,8 @@ def export(
         )
     if os.path.lexists(file):
         raise Conflict("a file of that name exists and is not overwritten", hint="name another file")
-    with person.at_the_terminal("exporting credentials", password_file) as (vault, actor):
-        why = person.purpose_of(purpose)
+    with acting.at_the_terminal("exporting credentials", password_file) as (vault, actor):
+        why = acting.purpose_of(purpose)
         lock = _passphrase(passphrase_file, "Passphrase for the file: ", twice=True) if has_passphrase else None
         age.encrypted(b"", recipients, lock)  # before anything is opened: a recipient may be none
         with progress("export", "credentials") as tell:

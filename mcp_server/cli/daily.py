@@ -9,7 +9,7 @@ import typer
 from domain.credentials import TYPES
 from domain.drafts import type_of
 from domain.errors import Conflict, Invalid
-from mcp_server.cli import ask, described, generating, person, show
+from mcp_server.cli import acting, ask, described, generating, show
 from mcp_server.cli.looking import looked
 
 LONGEST_S = 600
@@ -37,7 +37,7 @@ def fill(
     json: show.Json = False,
 ) -> None:
     """Enter the value of a credential that has none yet: without an echo, on a page, from a file, or generated."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
         name = field or TYPES[one.head.type].main
         if name in one.head.fields:
@@ -77,9 +77,9 @@ def copy(
 
     if not 1 <= clear_after <= LONGEST_S:
         raise Invalid("that is no time to clear it after", fields={"--clear-after": f"1 to {LONGEST_S}"})
-    with person.at_the_terminal("a value", password_file) as (vault, actor):
+    with acting.at_the_terminal("a value", password_file) as (vault, actor):
         board = clipboard.find()
-        opened = vault.credentials.reveal(actor, reference, field=field, purpose=person.purpose_of(purpose))
+        opened = vault.credentials.reveal(actor, reference, field=field, purpose=acting.purpose_of(purpose))
     clipboard.copy(board, opened.value, clear_after_s=clear_after)
     ask.say(f"the {opened.field} of {opened.reference} is on the clipboard for {clear_after} seconds")
 
@@ -91,7 +91,7 @@ def open_(
     json: show.Json = False,
 ) -> None:
     """Open the page where a credential is used, and print its user name.  No value is opened."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         one = vault.credentials.describe(actor, reference)
     url = address(one.head.external_url)
     if not url:
@@ -135,7 +135,7 @@ def ssh(
     program = shutil.which("ssh")
     if program is None:
         raise Invalid("ssh is not on PATH", hint="install the OpenSSH client")
-    with person.at_the_terminal("a private key", password_file) as (vault, actor):
+    with acting.at_the_terminal("a private key", password_file) as (vault, actor):
         one = vault.credentials.describe(actor, reference)
         there = host or host_of(one.head.external_url)
         if not there or there.startswith("-") or any(map(str.isspace, there)):
@@ -145,7 +145,7 @@ def ssh(
         number = port or next(iter(one.head.ports), 0)
         words = ["-l", one.head.username] if one.head.username else []
         words += ["-p", str(number)] if number else []
-        why = person.purpose_of(purpose)
+        why = acting.purpose_of(purpose)
         at = f"{f'[{there}]' if ':' in there else there}:{number or 22}"
         with vault.use.with_agent(actor, one.reference, why, program, at) as lent:
             # Nothing but the agent of this very login is asked, and the host does not get at it.

@@ -11,7 +11,7 @@ import typer
 
 from domain.credentials import EXPOSURES, Exposure
 from domain.errors import Conflict, Invalid
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 
 app = typer.Typer(
     help="How far values may go: metadata < strict < sealed < reveal.", no_args_is_help=True, add_completion=False
@@ -28,7 +28,7 @@ _MEANS = {
 @app.command("show")
 def show_(*, json: show.Json = False) -> None:
     """Show what each level means, and which one new credentials get."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         default = vault.levels.default(actor)
     if json:
         show.as_json({"default": default, "levels": _MEANS})
@@ -57,7 +57,7 @@ def set_(
     wanted = _level(level)
     if client and new_only:
         raise Invalid("a client has no default of its own", fields={"--new-only": "not together with --client"})
-    with person.at_the_terminal("setting how far values may go", password_file) as (vault, actor):
+    with acting.at_the_terminal("setting how far values may go", password_file) as (vault, actor):
         whose = f"of {show.clean(client)}" if client else "of the whole vault"
         ask.confirm(f"Set {'new credentials' if new_only else f'all credentials {whose}'} to {wanted}?", yes=yes)
         before = ""
@@ -112,10 +112,10 @@ def rules(
     said |= {"programs": _listed(program), "hosts": _listed(host)}
     said = {name: value for name, value in said.items() if value is not None}
     if not said and not clear:
-        with person.logged_in() as (vault, actor):
+        with acting.logged_in() as (vault, actor):
             found = vault.rules.of(actor, reference)
     else:
-        with person.at_the_terminal("setting rules", password_file) as (vault, actor):
+        with acting.at_the_terminal("setting rules", password_file) as (vault, actor):
             if reference:
                 found = vault.rules.set(actor, reference, said, zone=own_zone(), clear=clear)
             else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from domain.errors import NotFound
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 
 if TYPE_CHECKING:
     from domain.context import Doomed, Filters
@@ -18,7 +18,7 @@ _PROJECTS = 10
 
 def one(record_id: str, purpose: str, *, yes: bool, as_json: bool) -> None:
     """Removes one record, after a yes.  Raises NotFound, Invalid."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         ask.confirm("Remove it for good?", yes=yes)
         gone = vault.context.forget(actor, record_id, purpose)
     if as_json:
@@ -31,7 +31,7 @@ def one(record_id: str, purpose: str, *, yes: bool, as_json: bool) -> None:
 def many(filters: Filters, purpose: str, *, preview: bool, yes: bool, as_json: bool) -> None:
     """Tells what would go, and removes it after a yes.  Raises NotFound, Invalid."""
     cwd = str(Path.cwd())
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         doomed, scope = vault.context.forgetting.doomed(actor, filters, cwd=cwd)
         if preview and as_json:
             show.as_json({"records": doomed.records, **_facts(doomed, scope)})

@@ -11,7 +11,7 @@ import typer
 
 from domain.errors import ClaudeToolsError
 from domain.moments import FORMS, span
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 from mcp_server.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def import_(
 
     projects = folder or Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude") / "projects"
     since_us = span(since, time.time_ns() // 1000, own_zone(), name="--since").since_us if since else 0
-    with person.vault() as vault:
+    with acting.vault() as vault:
         importing = Importing(vault.capture)
         plan = importing.plan(projects, since_us)
         if dry_run:

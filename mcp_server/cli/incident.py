@@ -22,7 +22,7 @@ from domain.incidents import (
 )
 from domain.indicators import KINDS, TLP, IndicatorDraft, defang
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 
 if TYPE_CHECKING:
     from mcp_server.services.incidents import Done, Summary
@@ -88,7 +88,7 @@ def open_(
         credentials=tuple(credential or ()),
         agents=tuple(agent or ()),
     )
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         done = vault.incidents.open(actor, draft)
     if json:
         show.as_json(_done_json(done))
@@ -113,7 +113,7 @@ def list_(
     json: show.Json = False,
 ) -> None:
     """List incidents, newest first; without --state those that are not resolved."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         page = vault.incidents.search(
             actor,
             query,
@@ -145,7 +145,7 @@ def list_(
 @app.command("show")
 def show_(incident_id: Id, *, json: show.Json = False) -> None:
     """Show one incident with its timeline, indicators and links."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         whole = vault.incidents.get(actor, incident_id)
     if json:
         show.as_json(_whole_json(whole))
@@ -237,7 +237,7 @@ def update(
         waive=_waivers(waive or ()),
         expected_revision=revision or None,
     )
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         done = vault.incidents.update(actor, incident_id, changes)
     if json:
         show.as_json(_done_json(done))

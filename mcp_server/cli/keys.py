@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain.errors import Invalid
-from mcp_server.cli import ask, person, rotating, show, slotting
+from mcp_server.cli import acting, ask, rotating, show, slotting
 from mcp_server.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def status(*, json: show.Json = False) -> None:
     """Tell how the vault opens here, how often its root key was replaced, and which rotation is unfinished."""
     from mcp_server.bootstrap.slots import listed
 
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         slots = listed(vault, actor)
         run = vault.keys.unfinished(actor)
         turns = vault.keyring.generation or 0
@@ -117,7 +117,7 @@ def shred(
     from mcp_server.bootstrap import shredding
 
     wanted = rotating.wanted_of(recovery_file, recovery_key_file, passphrase_file, leave_behind=leave_behind)
-    with person.at_the_terminal("destroying a client's keys", password_file) as (vault, actor):
+    with acting.at_the_terminal("destroying a client's keys", password_file) as (vault, actor):
         found = shredding.doomed(vault, actor, client)
         if preview and json:
             show.as_json({**_doomed(found), "not_reached": list(shredding.UNREACHED)})

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from domain.identity import LOGIN_SECONDS
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 from mcp_server.config import write_private
 
 app = typer.Typer(add_completion=False)
@@ -21,7 +21,7 @@ def login(
     json: show.Json = False,
 ) -> None:
     """Log in with your password.  The login lasts an hour and lies in the data directory, for you alone to read."""
-    with person.vault() as vault:
+    with acting.vault() as vault:
         who = name or vault.settings.person_name
         given = ask.password(password_file, f"Password of {who}: ")
         token = vault.identity.login(who, given.expose())

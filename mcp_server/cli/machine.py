@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, presence, show
+from mcp_server.cli import acting, ask, presence, show
 from mcp_server.cli.init import write_new
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LOOK_EVERY_S = 1.0
 @app.command("list")
 def list_(*, json: show.Json = False) -> None:
     """List every machine, revoked ones included, and the invitations that are open."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         vault.machines.sweep()
         machines = vault.machines.machines(actor)
         open_ones = [one for one in vault.machines.invitations(actor) if one.state == "open"]
@@ -80,7 +80,7 @@ def invite(
     """Invite another computer into this vault: good once, for ten minutes.  Asks for your password."""
     from mcp_server.bootstrap.inviting import way_for_others
 
-    with person.at_the_terminal("inviting a machine", password_file) as (vault, actor):
+    with acting.at_the_terminal("inviting a machine", password_file) as (vault, actor):
         way = way_for_others(vault.settings, address)
         invited = vault.machines.invite(actor, label, way.reach)
         if way.only_here:
@@ -142,7 +142,7 @@ def withdraw(
     json: show.Json = False,
 ) -> None:
     """End an invitation that nobody has used yet."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         ended = vault.machines.withdraw(actor, invitation)
     if json:
         show.as_json(_invitation(ended))
@@ -159,7 +159,7 @@ def revoke(
 ) -> None:
     """Shut a machine out, with all its agents.  It is refused at its next call."""
     presence.refuse_under_claude("shutting a machine out")
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         found = vault.machines.find(actor, name)
         own = vault.settings.machine_id
         if found.machine_id == own:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain.errors import Invalid
-from mcp_server.cli import ask, person, place, presence, show
+from mcp_server.cli import acting, ask, place, presence, show
 from mcp_server.cli.progress import progress
 from mcp_server.config import Settings, load_settings
 
@@ -93,7 +93,7 @@ def move(
         with progress("move") as tell:
             done = moving.go_on(settings, wanted, tell_step, tell)
     else:
-        with person.at_the_terminal(WHAT, password_file) as (vault, actor), progress("move") as tell:
+        with acting.at_the_terminal(WHAT, password_file) as (vault, actor), progress("move") as tell:
             done = moving.start(vault, actor, wanted, tell_step, tell)
     _told(done, json=json)
 
@@ -128,6 +128,6 @@ def _forget(settings: Settings, password_file: Path | None, *, yes: bool) -> Non
 
     kept = moving.kept(settings)
     ask.confirm(f"Remove {show.clean(kept)} for good?" if kept else "Remove what is kept from a move?", yes=yes)
-    with person.at_the_terminal("removing the old database", password_file) as (vault, _):
+    with acting.at_the_terminal("removing the old database", password_file) as (vault, _):
         left = moving.forget_old(vault.settings)
     print(f"as the server's administrator: {left}" if left else "the old database was removed")

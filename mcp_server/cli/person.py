@@ -1,73 +1,153 @@
-"""The person at the command line: the open vault, the login, and the password that every value asks for."""
+"""`claudetools person`: who may log in to this vault, and as what."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from domain.errors import Invalid, Unauthenticated
-from mcp_server.cli import ask, presence
-from mcp_server.config import load_settings, read_private
+import typer
 
-if TYPE_CHECKING:
-    from domain.actors import Actor
-    from mcp_server.bootstrap import App
+from domain.identity import ROLES
+from domain.plain import Plain
+from mcp_server.cli import acting, ask, show
 
-LOGIN = "claudetools login"
+app = typer.Typer(help="Persons: who may log in to this vault.", no_args_is_help=True, add_completion=False)
 
-
-@contextmanager
-def vault() -> Iterator[App]:
-    """The services over this installation's vault, closed at the end."""
-    from mcp_server.bootstrap import build
-
-    app = build(load_settings())
-    try:
-        yield app
-    finally:
-        app.close()
+Name = Annotated[str, typer.Argument(help="The person's name.")]
+Role = Annotated[str, typer.Option("--role", help="One of: " + ", ".join(ROLES) + ".")]
+NewPassword = Annotated[
+    Path | None,
+    typer.Option(
+        "--new-password-file", metavar="FILE", help="Where the new password stands, instead of asking for it."
+    ),
+]
 
 
-@contextmanager
-def logged_in() -> Iterator[tuple[App, Actor]]:
-    """The services, and the person who is logged in.  Raises Unauthenticated where nobody is."""
-    file = load_settings().login_file
-    if not file.exists():
-        raise Unauthenticated("nobody is logged in", hint=LOGIN)
-    token = read_private(file, "the login", LOGIN).decode("ascii", "replace").strip()
-    with vault() as app:
-        yield app, app.identity.actor(token, session_id=os.environ.get("CLAUDE_CODE_SESSION_ID", ""))
+@app.command()
+def add(
+    name: Name,
+    *,
+    role: Role = "technician",
+    new_password_file: NewPassword = None,
+    password_file: ask.PasswordFile = None,
+    json: show.Json = False,
+) -> None:
+    """Add a person with a first password, which that person then changes.
 
-
-@contextmanager
-def at_the_terminal(what: str, password_file: Path | None) -> Iterator[tuple[App, Actor]]:
-    """For what shows or uses a value: a logged-in person, not under Claude Code, whose password was just given.
-
-    Raises Denied under Claude Code, Unauthenticated for a wrong password.
+    An owner and an admin may do all; a technician all but keys, machines and persons; an auditor reads.  Asks for your own
+    password first; refuses under Claude Code.
     """
-    presence.refuse_under_claude(what)
-    with logged_in() as (app, actor):
-        given = ask.password(password_file, f"Password of {actor.name}: ")
-        try:
-            app.identity.login(actor.name, given.expose())
-        except Unauthenticated as wrong:
-            raise Unauthenticated("that is not the password", hint="try again", entry=wrong.entry) from None
-        yield app, actor
+    with acting.at_the_terminal("adding a person", password_file) as (vault, actor):
+        first = _new(new_password_file, f"First password of {show.clean(name)}: ")
+        made = vault.persons.add(actor, name, role, first)
+    if json:
+        show.as_json({"person": made.name, "role": made.role})
+        return
+    print(
+        f"added {show.clean(made.name)} as {made.role}; next, as that person: claudetools login {show.clean(made.name)}"
+    )
 
 
-def purpose_of(text: str) -> str:
-    """Why a value is needed: given, or asked for at a terminal.  Raises Invalid without either."""
-    if text.strip():
-        return text
-    if not ask.has_terminal():
-        raise Invalid(
-            "a reason is needed to open a secret field",
-            fields={"--purpose": "say in a few words what the value is needed for"},
-            hint='--purpose "what the value is needed for"',
+@app.command("list")
+def list_(*, json: show.Json = False) -> None:
+    """List everybody."""
+    with acting.logged_in() as (vault, actor):
+        found = vault.persons.every(actor)
+    if json:
+        show.as_json(
+            {
+                "items": [
+                    {
+                        "person": one.name,
+                        "role": one.role,
+                        "state": one.state,
+                        "second_factor": one.has_factor,
+                        "agents": one.agents,
+                    }
+                    for one in found
+                ]
+            }
         )
-    import typer
+        return
+    show.table(
+        ("person", "role", "state", "second factor", "agents", "since"),
+        (
+            (one.name, one.role, one.state, "yes" if one.has_factor else "no", one.agents, show.day(one.created_us))
+            for one in found
+        ),
+    )
 
-    return str(typer.prompt("What is it needed for", err=True))
+
+@app.command()
+def password(
+    *,
+    of: Annotated[str, typer.Option("--of", metavar="NAME", help="Another person's, as an owner.")] = "",
+    new_password_file: NewPassword = None,
+    password_file: ask.PasswordFile = None,
+    json: show.Json = False,
+) -> None:
+    """Change your password.  Asks for the one of now and twice for the new one; refuses under Claude Code."""
+    with acting.at_the_terminal("changing a password", password_file) as (vault, actor):
+        new = _new(new_password_file, f"New password of {show.clean(of or actor.name)}: ")
+        whose = vault.persons.set_password(actor, new, of=of)
+    if json:
+        show.as_json({"person": whose})
+        return
+    print(f"{show.clean(whose)} has a new password")
+
+
+@app.command()
+def role(
+    name: Name,
+    role: Annotated[str, typer.Argument(help="One of: " + ", ".join(ROLES) + ".")],
+    *,
+    password_file: ask.PasswordFile = None,
+    json: show.Json = False,
+) -> None:
+    """Give a person another role; it counts from the next login.  Asks for your password; refuses under Claude Code."""
+    with acting.at_the_terminal("changing a role", password_file) as (vault, actor):
+        done = vault.persons.set_role(actor, name, role)
+    if json:
+        show.as_json({"person": done.name, "role": done.role})
+        return
+    print(f"{show.clean(done.name)} is {done.role} now")
+
+
+@app.command()
+def revoke(
+    name: Name,
+    *,
+    password_file: ask.PasswordFile = None,
+    json: show.Json = False,
+) -> None:
+    """Shut a person out, with all agents.  Asks for your password; refuses under Claude Code.
+
+    Machines that hold the vault's key are shut out by `claudetools machine revoke`.
+    """
+    with acting.at_the_terminal("shutting a person out", password_file) as (vault, actor):
+        done = vault.persons.revoke(actor, name)
+    _state(done.name, done.state, as_json=json)
+
+
+@app.command()
+def restore(
+    name: Name,
+    *,
+    password_file: ask.PasswordFile = None,
+    json: show.Json = False,
+) -> None:
+    """Let a person in again, with the password from before.  Asks for your password; refuses under Claude Code."""
+    with acting.at_the_terminal("letting a person in", password_file) as (vault, actor):
+        done = vault.persons.restore(actor, name)
+    _state(done.name, done.state, as_json=json)
+
+
+def _state(name: str, state: str, *, as_json: bool) -> None:
+    if as_json:
+        show.as_json({"person": name, "state": state})
+        return
+    print(f"{show.clean(name)} is {'let in again' if state == 'active' else 'shut out, with all agents'}")
+
+
+def _new(file: Path | None, prompt: str) -> Plain:
+    return ask.password(file, prompt, twice=file is None)

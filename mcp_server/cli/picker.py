@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from domain.errors import Invalid
-from mcp_server.cli import daily, described, person, show
+from mcp_server.cli import acting, daily, described, show
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
@@ -45,7 +45,7 @@ def pick() -> None:
         raise Invalid("picking needs a terminal", hint="claudetools credential list WORDS")
     from domain.picking import Finder
 
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         finder = Finder(vault.picking.everything(actor))
         picked = Picker(finder).application().run()
         if picked is None:

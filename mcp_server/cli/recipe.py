@@ -10,7 +10,7 @@ import typer
 
 from domain.credentials import TYPES
 from domain.errors import Invalid
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 
 if TYPE_CHECKING:
     from domain.recipes import Recipe
@@ -67,7 +67,7 @@ def add(
     said |= {key: value for key, value in given.items() if value}
     if outcome_only:
         said["output"] = "outcome"
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         made = vault.recipes.add(actor, said)
     _show(made, as_json=json)
     if not json:
@@ -93,7 +93,7 @@ def ready(*, json: show.Json = False) -> None:
 @app.command("list")
 def list_(*, json: show.Json = False) -> None:
     """List every recipe, drafts and retired ones included."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         found = vault.recipes.every(actor)
     if json:
         show.as_json({"items": [_as_json(one) for one in found]})
@@ -111,7 +111,7 @@ def list_(*, json: show.Json = False) -> None:
 @app.command("show")
 def show_(name: Name, *, json: show.Json = False) -> None:
     """Show a recipe whole: what it runs, what it feeds, whom it speaks to."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         found = vault.recipes.one(actor, name)
     _show(found, as_json=json)
 
@@ -126,7 +126,7 @@ def approve(
     json: show.Json = False,
 ) -> None:
     """Approve a recipe: Claude may use credentials by it, unasked.  Asks for your password, and refuses under Claude Code."""
-    with person.at_the_terminal("approving a recipe", password_file) as (vault, actor):
+    with acting.at_the_terminal("approving a recipe", password_file) as (vault, actor):
         found = vault.recipes.one(actor, name)
         if not json:
             _show(found, as_json=False)
@@ -141,7 +141,7 @@ def approve(
 @app.command()
 def retire(name: Name, *, json: show.Json = False) -> None:
     """Take a recipe out of use."""
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         done = vault.recipes.retire(actor, name)
     if json:
         show.as_json(_as_json(done))
@@ -166,7 +166,7 @@ def try_(
         if not mark:
             raise Invalid("--set takes GAP=TEXT", fields={"--set": "GAP=TEXT"})
         filled[gap] = text
-    with person.at_the_terminal("trying a recipe", password_file) as (vault, actor):
+    with acting.at_the_terminal("trying a recipe", password_file) as (vault, actor):
         used = vault.use.by_recipe(actor, name, reference, filled, purpose, trying=True)
     _outcome(used, as_json=json)
 

@@ -14,7 +14,7 @@ import typer
 from domain.errors import ClaudeToolsError, Invalid
 from domain.filtering import Filter
 from domain.redaction import Redactor
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 
 PIECE = 1 << 16
 _LOOKED_AT = 8192  # bytes that tell text from what is none
@@ -65,7 +65,7 @@ def _redactor(opened: ExitStack, values: bool | None) -> Redactor:
     if values is False:
         return Redactor()
     try:
-        return opened.enter_context(person.vault()).redaction.current()
+        return opened.enter_context(acting.vault()).redaction.current()
     except ClaudeToolsError as error:
         if values:
             raise

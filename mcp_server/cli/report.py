@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcp_server.answers import iso
-from mcp_server.cli import ask, person, show
+from mcp_server.cli import acting, ask, show
 from mcp_server.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def weak(
 
     No value is shown, and neither value nor score is kept.
     """
-    with person.at_the_terminal("judging every password", password_file) as (vault, actor), progress("judging") as tell:
+    with acting.at_the_terminal("judging every password", password_file) as (vault, actor), progress("judging") as tell:
         report = vault.reports.weak(
             actor, client=client, most=score, limit=limit, progress=lambda done, total: tell("", done, total)
         )
@@ -83,7 +83,7 @@ def weak(
 
 
 def _open(kind: str, client: str, days: int | None, limit: int, *, as_json: bool) -> None:
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         report = vault.reports.open(actor, kind, client=client, days=days, limit=limit)
     _print(report, as_json=as_json)
 

@@ -10,7 +10,7 @@ import typer
 
 from domain.errors import Invalid
 from domain.plain import Plain
-from mcp_server.cli import ask, init, person, show
+from mcp_server.cli import acting, ask, init, show
 from mcp_server.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def client(
 ) -> None:
     """Give a client a new key, and wrap all its data keys under it.  No value is opened, nothing waits."""
     _one_of(name, everybody, "CLIENT")
-    with person.at_the_terminal("rotating keys", password_file) as (vault, actor), progress("rotate", "keys") as tell:
+    with acting.at_the_terminal("rotating keys", password_file) as (vault, actor), progress("rotate", "keys") as tell:
         scope = _client(vault, actor, name)
         done = vault.keys.rotate_clients(actor, scope, tell)
     _say(done, as_json=json)
@@ -72,7 +72,7 @@ def data(
 ) -> None:
     """Seal values again under fresh data keys, their history too.  Nothing waits."""
     _one_of(name, everybody, "CLIENT or REF")
-    with person.at_the_terminal("rotating keys", password_file) as (vault, actor), progress("rotate", "values") as tell:
+    with acting.at_the_terminal("rotating keys", password_file) as (vault, actor), progress("rotate", "values") as tell:
         scope = vault.keys.scope_of(actor, name, credentials=True)[0] if name else ""
         done = vault.keys.rotate_data(actor, scope, tell)
     _say(done, as_json=json)
@@ -95,7 +95,7 @@ def root(
     from mcp_server.bootstrap.turning import turn_root
 
     wanted = wanted_of(recovery_file, recovery_key_file, passphrase_file, leave_behind=leave_behind)
-    with person.at_the_terminal("rotating keys", password_file) as (vault, actor), progress("rotate") as tell:
+    with acting.at_the_terminal("rotating keys", password_file) as (vault, actor), progress("rotate") as tell:
         done = turn_root(vault, actor, wanted, tell)
     if json:
         show.as_json(turned_facts(done))

@@ -8,7 +8,7 @@ import typer
 
 from domain.errors import Broken
 from mcp_server.answers import exit_code
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 from mcp_server.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def scan(
 
     Exit code 8 where something was found and still stands.
     """
-    with person.logged_in() as (vault, actor), progress("looked through") as tell:
+    with acting.logged_in() as (vault, actor), progress("looked through") as tell:
         looked = vault.rescan.look_again(float("inf")) if fix else None
         found = vault.scan.scan(actor, fix=fix, tell=tell)
     incidents = dict(looked.incidents) if looked is not None else {}

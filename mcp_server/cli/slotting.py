@@ -10,7 +10,7 @@ import typer
 from domain.errors import Invalid
 from domain.plain import Plain
 from mcp_server.answers import iso
-from mcp_server.cli import ask, init, person, presence, show
+from mcp_server.cli import acting, ask, init, presence, show
 
 if TYPE_CHECKING:
     from mcp_server.bootstrap.slots import SlotView
@@ -25,7 +25,7 @@ def slots(context: typer.Context, *, json: show.Json = False) -> None:
         return
     from mcp_server.bootstrap.slots import listed
 
-    with person.logged_in() as (vault, actor):
+    with acting.logged_in() as (vault, actor):
         found = listed(vault, actor)
     if json:
         show.as_json({"slots": [_facts(one) for one in found]})
@@ -63,7 +63,7 @@ def add(
 
     if kind not in ("passphrase", "keyring", "recovery", "file"):
         raise Invalid("there is no slot of that kind", fields={"KIND": "one of: passphrase, keyring, recovery, file"})
-    with person.at_the_terminal("adding a key slot", password_file) as (vault, actor):
+    with acting.at_the_terminal("adding a key slot", password_file) as (vault, actor):
         if kind == "passphrase":
             view = made.add_passphrase(vault, actor, _passphrase(passphrase_file), label)
         elif kind == "keyring":
@@ -92,7 +92,7 @@ def remove(
     from mcp_server.bootstrap import slots as made
 
     presence.refuse_under_claude("removing a key slot")
-    with person.at_the_terminal("removing a key slot", password_file) as (vault, actor):
+    with acting.at_the_terminal("removing a key slot", password_file) as (vault, actor):
         ask.confirm("What only this slot opens stays closed.  Go on?", yes=yes)
         gone = made.remove(vault, actor, slot)
     if json:

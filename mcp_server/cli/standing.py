@@ -9,7 +9,7 @@ from domain.context import MEMORY
 from domain.errors import ClaudeToolsError, Unauthenticated
 from hooks.telling import age, short
 from mcp_server.answers import iso
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 from mcp_server.config import load_settings
 from mcp_server.services.tallies import Here, Reached, here, oldest
 
@@ -38,7 +38,7 @@ def tell(*, as_json: bool) -> None:
 
 def _reached() -> Reached:
     try:
-        with person.vault() as vault:
+        with acting.vault() as vault:
             return vault.tallies.reached()
     except ClaudeToolsError as error:
         return Reached(reachable=False, why=error.message)
@@ -47,10 +47,10 @@ def _reached() -> Reached:
 def _counted() -> tuple[Counted | None, str]:
     """The vault's counts; or what to type for them."""
     try:
-        with person.logged_in() as (vault, actor):
+        with acting.logged_in() as (vault, actor):
             return vault.tallies.by_machine(actor), ""
     except Unauthenticated:
-        return None, person.LOGIN
+        return None, acting.LOGIN
 
 
 def _here(local: Here) -> None:

@@ -10,7 +10,7 @@ from domain.errors import Denied, Unavailable
 from hooks import spool
 from hooks.files import tell_trouble
 from mcp_server.answers import exit_code
-from mcp_server.cli import person, show
+from mcp_server.cli import acting, show
 from mcp_server.config import data_directory
 
 app = typer.Typer(add_completion=False)
@@ -27,7 +27,7 @@ def sync(
     if retry:
         spool.retry(str(data_directory()))
     try:
-        with person.vault() as vault:
+        with acting.vault() as vault:
             outcome = vault.capture.drain()
     except Denied as refused:
         waiting = sum(1 for _ in spool.pending(str(data_directory())))

@@ -120,6 +120,8 @@ EXPOSED_IN = {
     "domain/drafts.py check_values": "NUL characters and the form of a TOTP seed are looked for",
     "domain/changes.py with_changes": "no value: the policy on exposure has that name",
     "mcp_server/services/levels.py Levels._set.change": "no value: the policy on exposure has that name",
+    "mcp_server/services/factors.py address_of": "the seed is shown once to whom it belongs",
+    "mcp_server/services/factors.py _step": "a code is compared with those of the seed",
     "mcp_server/keyring.py Keyring.seal_factor": "the seed of one-time codes is sealed",
     "mcp_server/keyring.py Keyring.blind": "the blind index is made of the value",
     "mcp_server/services/redaction.py Redaction._opened": "the matcher is made of every value, in memory alone",
@@ -170,7 +172,7 @@ EXPOSED_IN = {
     "mcp_server/cli/init.py deliver.keep": "the recovery key is shown once or written to the file that was asked for",
     "mcp_server/cli/keys.py recover": "the recovery key that was typed is read",
     "mcp_server/cli/login.py login": "the password that was typed is checked",
-    "mcp_server/cli/person.py at_the_terminal": "the password that was typed is checked",
+    "mcp_server/cli/acting.py at_the_terminal": "the password that was typed is checked",
 }
 
 

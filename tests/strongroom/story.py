@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pyotp
 from sqlalchemy import Boolean, Column, Integer, LargeBinary
 
 from domain.drafts import Generate
@@ -42,6 +43,10 @@ def tell(template: Template) -> None:
     app.recipes.add(person, {"name": "hash", "program": program, "argv": argv, "feeds": [{"into": "stdin"}]})
     app.recipes.approve(person, "hash")
     app.keys._begin(person, "data", "")
+    seed = app.factors.begin(person)
+    app.factors.add(person, seed, pyotp.TOTP(seed.expose()).at(app.work.clock() // 1_000_000 - 30))
+    app.rules.set(person, OTHER, {"step_up": True}, zone="UTC")
+    app.approvals.step_up(person, OTHER, pyotp.TOTP(seed.expose()).at(app.work.clock() // 1_000_000), minutes=720)
     vault.close()
     again = build(load_settings(template.home))  # a second process, with a chain of its own
     again.credentials.search(agent, "gitea")
@@ -62,6 +67,8 @@ def uses(vault: Vault) -> dict[str, Callable[[], object]]:
         "recipes": lambda: app.use.by_recipe(vault.agent, "hash", FIRST, {}, "compare"),
         "credentials": lambda: app.credentials.reveal(vault.agent, FIRST, purpose="log in"),
         "key_runs": lambda: app.keys.unfinished(vault.person),
+        "approvals": lambda: app.credentials.reveal(vault.person, OTHER, purpose="look at it"),
+        "second_factors": lambda: app.factors.prove(vault.person, "000000"),
     }
 
 

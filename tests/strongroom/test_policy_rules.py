@@ -12,17 +12,15 @@ from typing import Any
 import pyotp
 import pytest
 
-from domain.actors import Actor, Subject
+from domain.actors import Actor
 from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, Invalid, NotFound, Unauthenticated
-from domain.identity import ROLE_SCOPES, Person, hash_secret
-from domain.ids import new_id
 from domain.plain import Plain
 from mcp_server.bootstrap import build
 from mcp_server.config import load_settings
 from tests.policy.table import SAYS, answer, cases
 from tests.strongroom.vault import Clock, Vault
 
-HASHED = hash_secret("another good password")
+BEN_PASSWORD = Plain("another good password")
 WIKI = "acme/wiki/anna"
 ALWAYS = "00:00-24:00 UTC"
 DAY_S = 24 * 3600
@@ -30,11 +28,8 @@ DAY_S = 24 * 3600
 
 def second(vault: Vault, name: str = "ben", role: str = "technician") -> Actor:
     """Another person, acting."""
-    person_id = new_id("pe")
-    person = Person(person_id, name, role, HASHED, "active", vault.app.work.clock())
-    with vault.app.work.audited(vault.app.machine, "person.create", Subject("person", person_id, name)) as unit:
-        unit.identity.add_person(person)
-    return replace(vault.person, id=person_id, name=name, owner_id=person_id, owner_name=name, scopes=ROLE_SCOPES[role])
+    vault.app.persons.add(vault.person, name, role, BEN_PASSWORD)
+    return vault.app.identity.actor(vault.app.identity.login(name, BEN_PASSWORD.expose()))
 
 
 @pytest.fixture
@@ -316,10 +311,7 @@ def test_a_rule_is_loosened_under_itself_alone(wiki: Vault, clock: Clock):
 def test_an_approval_that_nobody_is_left_to_give_is_not_asked_for(wiki: Vault):
     ben = second(wiki)
     rule(wiki, approval=True)
-    with wiki.app.work.audited(wiki.app.machine, "person.create", Subject("person", ben.id, "ben")) as unit:
-        person = unit.identity.person(ben.id)
-        assert person is not None
-        unit.identity.replace_person(replace(person, state="revoked"))
+    wiki.app.persons.revoke(wiki.person, ben.name)
     rule(wiki, approval=False)
 
 
