@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from mcp_server.cli import acting, ask, show
+from domain.errors import Invalid
+from mcp_server.cli import acting, ask, presence, show
 
 app = typer.Typer(
     help="Your second factor: one-time codes of an authenticator app.", no_args_is_help=True, add_completion=False
@@ -22,6 +23,11 @@ def add(*, password_file: ask.PasswordFile = None) -> None:
     """
     from mcp_server.services.factors import address_of
 
+    presence.refuse_under_claude("a second factor")
+    if not ask.has_terminal():
+        raise Invalid(
+            "the key is shown at a terminal alone, and there is none", hint="type it in a terminal of your own"
+        )
     with acting.at_the_terminal("a second factor", password_file) as (vault, actor):
         seed = vault.factors.begin(actor)
         text = seed.expose()

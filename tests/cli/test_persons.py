@@ -87,6 +87,14 @@ def test_none_of_it_is_done_under_claude_code(typed: Run, words: tuple[str, ...]
     assert "another terminal" in said.err
 
 
+def test_without_a_terminal_no_key_is_shown(command: Run, person: Run, tmp_path: Path):
+    assert person("factor", "show").code == 0
+    said = command("factor", "add", "--password-file", private(tmp_path, "password", PASSWORD))
+    assert (said.code, said.out) == (2, "")
+    assert "otpauth" not in said.err
+    assert "terminal" in said.err
+
+
 def test_a_second_factor_is_shown_once_and_kept_with_a_code(environment: dict[str, str], person: Run, tmp_path: Path):
     assert person("login", "--password-file", private(tmp_path, "password", PASSWORD)).code == 0
     assert "no second factor" in person("factor", "show").out

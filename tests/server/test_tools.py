@@ -170,6 +170,28 @@ async def test_a_deleted_credential_stays_in_the_audit_log(home: Path) -> None:
     assert {"credential.create", "credential.delete", "credential.decrypt"} <= {it["action"] for it in entries["items"]}
 
 
+async def test_an_agent_sees_the_rules_of_a_credential_and_who_can_meet_them(
+    home: Path, vault: App, owner: Actor
+) -> None:
+    async with session(home) as model:
+        made = await model.use("credential_create", type="password", service_name="Core", generate=True)
+        reference = made["credential"]["reference"]
+        vault.rules.set(owner, reference, {"step_up": True, "uses": "2/h"}, zone="UTC")
+        (found,) = (await model.use("credential_search", query="core"))["items"]
+        assert found["rules"] == ["step-up", "uses 2/h"]
+        refused = await model.fail("credential_reveal", reference=reference, purpose="look")
+        assert refused["code"] == "denied"
+        assert "no one-time code" in refused["message"]
+        assert f"claudetools approval step-up {reference}" in refused["hint"]
+        assert refused["entry"]
+        assert (
+            "rules"
+            not in (await model.use("credential_create", type="password", service_name="B", generate=True))[
+                "credential"
+            ]
+        )
+
+
 async def test_pages_lead_to_every_item_once(home: Path) -> None:
     async with session(home) as model:
         for number in range(5):
