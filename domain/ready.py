@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.recipes import HTTP
+
 _SQL = (
     r"(?i)(?:select|show|describe|desc|explain|with|insert|update|delete|call|set|create|alter|drop|grant|revoke|flush|analyze|optimize|"
     r"check|kill|use)\b(?:(?!into\s+(?:outfile|dumpfile)|load_file|copy\b)[^\\])*"
@@ -148,6 +150,42 @@ READY: dict[str, Ready] = {
                 ],
             },
             at=1,
+        ),
+        Ready(
+            "http-basic",
+            "GET a URL with user name and password, without any program",
+            (HTTP,),
+            ("password",),
+            {
+                "argv": ["GET", "{address}"],
+                "gaps": {"address": _URL_GAP},
+                "feeds": [{"into": "header:Authorization", "template": "Basic {basic}"}],
+            },
+            at=2,
+        ),
+        Ready(
+            "http-bearer",
+            "GET a URL with the value as a bearer token, without any program",
+            (HTTP,),
+            ("api_key", "jwt"),
+            {
+                "argv": ["GET", "{address}"],
+                "gaps": {"address": _URL_GAP},
+                "feeds": [{"into": "header:Authorization", "template": "Bearer {main}"}],
+            },
+            at=2,
+        ),
+        Ready(
+            "http-oauth",
+            "GET a URL with a short-lived access token, without any program",
+            (HTTP,),
+            ("oauth",),
+            {
+                "argv": ["GET", "{address}"],
+                "gaps": {"address": _URL_GAP},
+                "feeds": [{"into": "header:Authorization", "template": "Bearer {access_token}"}],
+            },
+            at=2,
         ),
         Ready(
             "openssl-certificate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from domain.asking import check_form, is_http
 from domain.credentials import TYPES
 from domain.errors import Invalid
 from domain.hosts import HOST
@@ -207,8 +208,10 @@ def check_recipe(recipe: Recipe, wrong: dict[str, str] | None = None) -> None:
     wrong = {} if wrong is None else wrong
     if not _NAME.match(recipe.name):
         wrong.setdefault("name", "2 to 40 of a-z, 0-9 and -, beginning with a letter")
-    if not recipe.program.startswith("/"):
-        wrong.setdefault("program", "the whole path of a program, such as /usr/bin/curl")
+    if is_http(recipe):
+        check_form(recipe, wrong)
+    elif not recipe.program.startswith("/"):
+        wrong.setdefault("program", "the whole path of a program, such as /usr/bin/curl, or http")
     elif refused := refused_program(recipe.program):
         wrong["program"] = refused
     if not 1 <= recipe.seconds <= MOST_SECONDS:
@@ -221,7 +224,7 @@ def check_recipe(recipe: Recipe, wrong: dict[str, str] | None = None) -> None:
         wrong["hosts"] = f"{len(bad)} of them are no hosts: db.example, *.example or db.example:3306"
     if not recipe.feeds:
         wrong.setdefault("feeds", "at least one: what of the credential goes where")
-    for feed in recipe.feeds:
+    for feed in recipe.feeds if not is_http(recipe) else ():
         _check_feed(feed, wrong)
     _check_words(recipe, wrong)
     if wrong:

@@ -181,8 +181,18 @@ def _ready(ready: str, more: list[str]) -> dict[str, Any]:
             fields={"--ready": "one of: " + ", ".join(READY)},
             hint="claudetools recipe ready",
         )
+    from domain.recipes import HTTP
     from mcp_server.services.recipes import SEARCHED
 
+    if one.programs == (HTTP,):
+        return {
+            "name": one.name,
+            "about": one.about,
+            "types": list(one.types),
+            **one.said,
+            "program": HTTP,
+            "argv": [*one.said["argv"], *more],
+        }
     program = next(
         (said for said in one.programs if any(Path(place, said).exists() for place in SEARCHED)), one.programs[0]
     )
@@ -243,7 +253,7 @@ def _show(recipe: Recipe, *, as_json: bool) -> None:
             ("recipe", recipe.name),
             ("state", recipe.state),
             ("what it does", recipe.about),
-            ("program", recipe.program),
+            ("program", "none: ClaudeTools makes the request itself" if recipe.program == "http" else recipe.program),
             ("arguments", " ".join(recipe.argv)),
             ("gaps", "\n".join(gaps)),
             ("fed", "\n".join(f"{feed.into}: {feed.template.strip()}" for feed in recipe.feeds)),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from domain import policy
 from domain.actors import Actor, Subject
+from domain.asking import is_http
 from domain.errors import Conflict, Denied, Invalid, NotFound
 from domain.ids import new_id
 from domain.recipe_forms import read_recipe, refused_program
@@ -42,7 +43,8 @@ class Recipes:
     def add(self, actor: Actor, said: object) -> Recipe:
         """Writes a recipe from its JSON form, as a draft.  Raises Invalid, Conflict, Denied for an agent."""
         recipe = read_recipe(said, new_id("rc"))
-        recipe = replace(recipe, program=real_program(recipe.program))
+        if not is_http(recipe):
+            recipe = replace(recipe, program=real_program(recipe.program))
 
         def write(unit: AuditedUnit) -> Recipe:
             policy.write_recipe(actor)
@@ -61,7 +63,8 @@ class Recipes:
             recipe = self._to_change(unit, actor, name, revision)
             if recipe.state == "approved":
                 raise Conflict(f"{recipe.name} is approved already", hint=f"claudetools recipe show {recipe.name}")
-            real_program(recipe.program)
+            if not is_http(recipe):
+                real_program(recipe.program)
             after = approved(recipe, actor.id, unit.now_us)
             unit.recipes.replace(after)
             return replace(after, revision=recipe.revision + 1)
@@ -138,7 +141,9 @@ def real_program(path: str) -> str:
 
 
 def same_program(recipe: Recipe) -> str:
-    """The program of a recipe, which must still be what was approved.  Raises Denied."""
+    """The program of a recipe, which must still be what was approved; `http` for a request.  Raises Denied."""
+    if is_http(recipe):
+        return recipe.program
     try:
         real = real_program(recipe.program)
     except Invalid as error:

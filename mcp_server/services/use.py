@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from domain import feeding, policy
 from domain.actors import Actor, Subject
+from domain.asking import is_http
 from domain.credentials import TYPES, Head, live_reference
 from domain.errors import Denied, Invalid, NotFound
 from domain.masking import Masker, Matcher
@@ -35,6 +36,7 @@ from domain.policy import Target
 from domain.recipe_forms import check_recipe
 from domain.recipes import Feed, Recipe, check_use, fill
 from mcp_server.keyring import Keyring
+from mcp_server.services.asking import ask, place_of
 from mcp_server.services.exchange import access_token
 from mcp_server.services.recipes import SEARCHED, named, real_program, same_program
 from mcp_server.services.redaction import Redaction
@@ -115,6 +117,7 @@ class Use:
         filled = fill(it, given)
         words = feeding.words_of(it, head, filled)
         program = same_program(it)
+        place = place_of(it, words) if is_http(it) else None
         fields = feeding.fields_of(it, head)
         opened = {
             name: self._open(actor, head, name, purpose, it, target, trying=trying, note={"recipe": it.name})
@@ -123,15 +126,19 @@ class Use:
         known = feeding.meanings(head, opened, words, _totp)
         if "access_token" in it.placeholders():
             known["access_token"] = access_token(head, opened, it.hosts)
-        fed = _fed(it.feeds, known, opened)
-        ended = run(
-            program,
-            lambda files: feeding.arguments(it, words, files),
-            fed,
-            seconds=it.seconds,
-            path=os.pathsep.join(SEARCHED),
-            agent=_agent_programs() if fed.key is not None else None,
-        )
+        if place is not None:
+            made = {feed.into.partition(":")[2]: feeding.render(feed.template, known) for feed in it.feeds}
+            ended = ask(place, {name: text for name, text in made.items() if name}, made.get(""), seconds=it.seconds)
+        else:
+            fed = _fed(it.feeds, known, opened)
+            ended = run(
+                program,
+                lambda files: feeding.arguments(it, words, files),
+                fed,
+                seconds=it.seconds,
+                path=os.pathsep.join(SEARCHED),
+                agent=_agent_programs() if fed.key is not None else None,
+            )
         shows = head.exposure != "strict" and it.output == "masked"
         secrets = _named_secrets(head, feeding.secrets_in(known, opened))
         return self._told(actor, head, it.name, ended, secrets, shows=shows, exposed=False, what={"recipe": it.name})
