@@ -16,6 +16,9 @@ from domain.hosts import allows
 from domain.plain import Plain
 from domain.recipes import MADE_WORDS, PLACEHOLDER, SECRET_FIELDS, Recipe, bad_url
 
+BUNDLE = "bundle"
+PKCS12_PASSPHRASE = "claudetools"  # noqa: S105  # known to everybody, and meant to be
+"""Of the bundles that are made for a program: it protects nothing, but programs want one."""
 _DEFAULT_PORTS = {
     "mariadb": "3306",
     "mysql": "3306",
@@ -37,6 +40,8 @@ def fields_of(recipe: Recipe, head: Head) -> list[str]:
                 wanted.append(kind.main)
             elif name == "totp":
                 wanted.append("totp_seed")
+            elif name == BUNDLE:
+                wanted += ["private_key", *(["passphrase"] if "passphrase" in head.fields else [])]
             elif name in ("user", "secret") or (
                 name in ("host", "port", "database") and head.type == "connection_string"
             ):
@@ -141,6 +146,8 @@ def meanings(
 
 def render(template: str, known: Mapping[str, Plain]) -> Plain:
     """A template filled.  What stands for nothing is left empty.  Raises Invalid for a value that cannot be put there."""
+    if template == "{bundle}":  # which is no text
+        return known[BUNDLE]
 
     def put(word: str) -> str:
         name, _, escape = word.partition(":")
@@ -153,7 +160,7 @@ def render(template: str, known: Mapping[str, Plain]) -> Plain:
 def secrets_in(known: Mapping[str, Plain], opened: Mapping[str, Plain]) -> list[tuple[str, Plain]]:
     """What of it must not be seen: the opened fields, and what was made of them."""
     names = [*opened, *(name for name in known if name in MADE_WORDS and name not in ("main", "user"))]
-    return [(name, known[name]) for name in dict.fromkeys(names) if name in known and known[name].expose()]
+    return [(name, known[name]) for name in dict.fromkeys(names) if known.get(name)]
 
 
 def _one_line(text: str) -> str:

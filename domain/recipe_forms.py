@@ -262,6 +262,10 @@ def _check_words(recipe: Recipe, wrong: dict[str, str]) -> None:
             if reason := _bad_argument(recipe, word, files):
                 wrong["argv"] = reason
     for feed in recipe.feeds:
+        if "{bundle}" in feed.template and (
+            feed.template != "{bundle}" or not feed.into.startswith(("file:", "stdin"))
+        ):
+            wrong["feeds"] = "{bundle} is no text: it stands alone, in file:NAME or stdin"
         for word in PLACEHOLDER.findall(feed.template):
             bare, _, escape = word.partition(":")
             if bare not in SECRET_FIELDS | OPEN_FIELDS | MADE_WORDS | OWN_WORDS | set(recipe.gaps):

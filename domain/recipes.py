@@ -31,7 +31,7 @@ LONGEST_GAP = 4_000
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z0-9_]+)?)\}")
 OWN_WORDS = frozenset({"username", "host", "port", "url", "database", "reference"})
 """Placeholders that come from a credential's open fields, or from the parts of a connection string."""
-MADE_WORDS = frozenset({"main", "basic", "totp", "access_token", "user", "secret"})
+MADE_WORDS = frozenset({"main", "basic", "totp", "access_token", "user", "secret", "bundle"})
 """Placeholders that are made of secret fields; `user` and `secret` are parts of a connection string."""
 ESCAPES = frozenset({"curl", "cnf", "json", "url"})
 

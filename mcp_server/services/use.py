@@ -17,14 +17,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
-)
-
 from domain import feeding, policy
 from domain.actors import Actor, Subject
 from domain.asking import is_http
@@ -37,6 +29,7 @@ from domain.recipe_forms import check_recipe
 from domain.recipes import Feed, Recipe, check_use, fill
 from mcp_server.keyring import Keyring
 from mcp_server.services.asking import ask, place_of
+from mcp_server.services.bundling import bundle, without_passphrase
 from mcp_server.services.exchange import access_token
 from mcp_server.services.recipes import SEARCHED, named, real_program, same_program
 from mcp_server.services.redaction import Redaction
@@ -124,6 +117,8 @@ class Use:
             for name in fields
         }
         known = feeding.meanings(head, opened, words, _totp)
+        if feeding.BUNDLE in it.placeholders():
+            known[feeding.BUNDLE] = bundle(head, opened)
         if "access_token" in it.placeholders():
             known["access_token"] = access_token(head, opened, it.hosts)
         if place is not None:
@@ -181,6 +176,8 @@ class Use:
                 for wanted in fields
             }
             known = feeding.meanings(head, opened, {**head.open, "username": head.username}, _totp)
+            if feeding.BUNDLE in only.placeholders():
+                known[feeding.BUNDLE] = bundle(head, opened)
             fed = _fed((feed,), known, opened, fed)
             secrets += _named_secrets(head, feeding.secrets_in(known, opened))
         ended = run(
@@ -217,7 +214,7 @@ class Use:
             for name in ("private_key", "passphrase")
             if name in head.fields
         }
-        key = _without_passphrase(opened["private_key"], opened.get("passphrase"))
+        key = without_passphrase(opened["private_key"], opened.get("passphrase"))
         begun = time.monotonic()
         with agent_with(_agent_programs(), key, os.pathsep.join(SEARCHED)) as socket:
             lent = Lent(socket)
@@ -376,23 +373,8 @@ def _fed(feeds: Sequence[Feed], known: Mapping[str, Plain], opened: Mapping[str,
         elif into == "stdin":
             fed.stdin = made
         else:
-            fed.key = _without_passphrase(made, opened.get("passphrase"))
+            fed.key = without_passphrase(made, opened.get("passphrase"))
     return fed
-
-
-def _without_passphrase(key: Plain, passphrase: Plain | None) -> Plain:
-    """A private key as ssh-add reads it from its input, which asks nobody for a passphrase.  Raises Invalid."""
-    if passphrase is None or not passphrase:
-        return Plain(key.expose().rstrip("\n") + "\n")
-    given, secret = key.expose_bytes(), passphrase.expose_bytes()
-    try:
-        load = load_ssh_private_key if b"BEGIN OPENSSH" in given else load_pem_private_key
-        made = load(given, secret).private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    except (ValueError, TypeError, AttributeError):
-        raise Invalid(
-            "the private key does not open with its passphrase", fields={"passphrase": "not that key's"}
-        ) from None
-    return Plain(made)
 
 
 def _totp(seed: Plain) -> Plain:

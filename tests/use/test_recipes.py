@@ -137,6 +137,70 @@ def test_a_certificate_and_its_key_are_read_from_descriptors(
     assert "Verification: OK" in used.output + used.errors
 
 
+def test_a_certificate_is_bundled_with_its_key_for_programs_that_want_pkcs12(
+    vault: Vault, guarded_web: tuple[Web, Certificate]
+) -> None:
+    web, own = guarded_web
+    pem = own.key_file.read_bytes()
+    private = serialization.load_pem_private_key(pem, None)
+    locked = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"pass of it"),
+    ).decode()
+    reference = create(
+        vault,
+        "certificate",
+        {"private_key": locked, "passphrase": "pass of it"},
+        open={"certificate": own.file.read_text()},
+    )
+    argv = [
+        *("-q", "--silent", "--show-error", "--cacert", str(web.authority.file), "--cert-type", "P12"),
+        *("--cert", "{file:bundle}:claudetools", "--url", "{address}"),
+    ]
+    bundle = [{"into": "file:bundle", "template": "{bundle}"}]
+    gaps = {"address": {"kind": "url"}}
+    by_curl = approve(vault, "curl-certificate", hosts=["127.0.0.1"], argv=argv, feeds=bundle, gaps=gaps)
+    used = use(vault, by_curl, reference, address=f"{web.url}/in")
+    assert used.output == "hello from /in\n", used.errors
+    words = ["pkcs12", "-in", "{file:bundle}", "-passin", "pass:claudetools", "-nodes"]
+    prints = approve(vault, "openssl-certificate", hosts=[], argv=words, feeds=bundle, gaps={})
+    used = use(vault, prints, reference)
+    body = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    assert used.code == 0, used.errors
+    assert body.splitlines()[1] not in used.output
+    nowhere(vault, used, locked.splitlines()[1], "pass of it")
+
+
+@pytest.mark.parametrize("wrong", ["another key", "no certificate", "no key"])
+def test_what_makes_no_pkcs12_is_told_and_nothing_is_run(
+    vault: Vault, guarded_web: tuple[Web, Certificate], wrong: str
+) -> None:
+    own = guarded_web[1]
+    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key = {"another key": other.decode(), "no key": "nothing of the kind"}.get(wrong, own.key_file.read_text())
+    certificate = "" if wrong == "no certificate" else own.file.read_text()
+    reference = create(vault, "certificate", {"private_key": key}, open={"certificate": certificate})
+    bundle = [{"into": "file:bundle", "template": "{bundle}"}]
+    words = ["pkcs12", "-in", "{file:bundle}", "-passin", "pass:claudetools", "-nokeys"]
+    recipe = approve(vault, "openssl-certificate", hosts=[], argv=words, feeds=bundle, gaps={})
+    with pytest.raises(Invalid, match="PKCS #12"):
+        use(vault, recipe, reference)
+
+
+@pytest.mark.parametrize(
+    "feed", [{"into": "env:X", "template": "{bundle}"}, {"into": "stdin", "template": "a{bundle}"}]
+)
+def test_a_bundle_stands_alone_in_a_file(vault: Vault, feed: dict[str, str]) -> None:
+    with pytest.raises(Invalid) as wrong:
+        approve(vault, "openssl-certificate", hosts=[], argv=["version"], feeds=[feed], gaps={})
+    assert "feeds" in wrong.value.fields
+
+
 def test_a_connection_string_becomes_an_option_file_that_lies_nowhere(vault: Vault, mariadb: MariaDB) -> None:
     password = mariadb.account("app_user", "SELECT ON *.*")
     url = f"mariadb://app_user:{password}@127.0.0.1:{mariadb.port}/mysql"
