@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from domain.errors import Broken, ClaudeToolsError, Conflict, Denied, Invalid, N
 from domain.plain import Plain
 from mcp_server.bootstrap import build
 from mcp_server.config import load_settings
+from mcp_server.services.use import Injection
 from tests.policy.table import SAYS, answer, cases
 from tests.strongroom.vault import Clock, Vault
 
@@ -89,7 +91,16 @@ def refused(vault: Vault, actor: Actor, said: str, of: str = WIKI) -> Denied:
     return error.value
 
 
-def test_every_combination_is_answered_at_the_door_as_the_table_says(timed: Vault, clock: Clock):
+def test_every_combination_is_answered_at_the_door_as_the_table_says(
+    timed: Vault, clock: Clock, git_recipe: Callable[[Vault], str]
+):
+    recipe, use = git_recipe(timed), timed.app.use
+    hashing = ["git", "hash-object", "--stdin"]
+    acts: dict[str, Callable[[Actor, str], object]] = {
+        "reveal": lambda actor, of: reveal(timed, actor, of),
+        "recipe": lambda actor, of: use.by_recipe(actor, recipe, of, {}, "compare"),
+        "run": lambda actor, of: use.by_argv(actor, hashing, [Injection(of, "stdin")], "compare"),
+    }
     ben = second(timed)
     codes = Codes(timed, clock, timed.person)
     today = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[(clock.now // 1_000_000 // DAY_S + 3) % 7]
@@ -97,7 +108,7 @@ def test_every_combination_is_answered_at_the_door_as_the_table_says(timed: Vaul
     wrong = []
     for number, case in enumerate(cases(("reveal",))):
         if case.who == "person":
-            continue  # decided together with the agent's, below
+            continue  # decided together with the agent's and the other acts, below
         name = f"w{number}"
         timed.add(client="acme", name="Wiki", username=name, exposure=case.level)
         reference = f"acme/wiki/{name}"
@@ -115,11 +126,12 @@ def test_every_combination_is_answered_at_the_door_as_the_table_says(timed: Vaul
             timed.app.approvals.step_up(timed.person, reference, codes.next(), minutes=720)
         if case.approval == "given":
             timed.app.approvals.give(ben, reference, "anna", minutes=720)
-        for who, actor in (("agent", timed.agent), ("person", timed.person)):
-            both = replace(case, who=who)
+        people = (("agent", timed.agent), ("person", timed.person))
+        for (who, actor), (act, do) in itertools.product(people, acts.items()):
+            both = replace(case, who=who, act=act)
             expected = answer(both)
             try:
-                reveal(timed, actor, reference)
+                do(actor, reference)
                 got, message = "let", ""
             except Denied as error:
                 got, message = "refused", error.message
