@@ -49,6 +49,8 @@ def _item(place: str, item: dict[str, object], folders: dict[str, str]) -> Entry
     kind = item.get("type")
     if item.get("deletedDate"):
         entry.skipped = "it is in Bitwarden's trash"
+    elif item.get("archivedDate"):
+        entry.skipped = "it is archived in Bitwarden"
     elif kind in _SKIPPED and isinstance(kind, int):
         entry.skipped = _SKIPPED[kind]
     elif kind not in (_LOGIN, _NOTE, _SSH_KEY):
@@ -64,6 +66,8 @@ def _item(place: str, item: dict[str, object], folders: dict[str, str]) -> Entry
     entry.urls = [text_of(mapping(uri).get("uri")) for uri in listed(login.get("uris"))]
     if listed(login.get("fido2Credentials")):
         entry.remarks.append("its passkey was not taken in")
+    if listed(item.get("passwordHistory")):
+        entry.remarks.append("its earlier passwords were not taken in")
     key = mapping(item.get("sshKey"))
     entry.private_key = text_of(key.get("privateKey"))
     entry.public_key = text_of(key.get("publicKey"))

@@ -32,6 +32,10 @@ _SKIPPED = {
 _API = "112"
 _MAIN_IDS = ("password", "credential", "reg_code", "wireless_password", "pop_password")
 _HOST_IDS = ("hostname", "url", "website", "pop_server")
+_KNOWN_IDS = frozenset({*_MAIN_IDS, *_HOST_IDS, "username", "port"})
+_BY_TITLE = frozenset({"username", "password", "credential", "hostname"})
+_FORM_ONLY = frozenset({"C", "B", "I"})
+"""Check boxes and buttons of a web page's form, which 1Password keeps with what was typed there."""
 _SINGLE = ("string", "concealed", "email", "url", "phone", "menu", "reference", "gender")
 
 
@@ -108,17 +112,21 @@ def _item(place: str, item: dict[str, object], vault: str) -> Entry:
         entry.skipped = "it is archived in 1Password"
     for one in listed(details.get("loginFields")):
         field = mapping(one)
-        role, value = text_of(field.get("designation")), text_of(field.get("value"))
+        role, value = text_of(field.get("designation")), _plain(field.get("value"))
         if role == "username":
             entry.username = value
         elif role == "password":
             entry.password = value
+        elif value and field.get("fieldType") not in _FORM_ONLY:
+            entry.fields.append((text_of(field.get("name")), value))
     for section in listed(details.get("sections")):
         said = mapping(section)
         for one in listed(said.get("fields")):
             _field(entry, mapping(one), text_of(said.get("title")))
     if listed(details.get("passkey")) or mapping(details.get("passkey")):
         entry.remarks.append("its passkey was not taken in")
+    if listed(details.get("passwordHistory")):
+        entry.remarks.append("its earlier passwords were not taken in")
     if mapping(details.get("documentAttributes")):
         entry.remarks.append("its document was not taken in")
     return entry
@@ -126,11 +134,14 @@ def _item(place: str, item: dict[str, object], vault: str) -> Entry:
 
 def _field(entry: Entry, field: dict[str, object], section: str) -> None:
     name, id_ = text_of(field.get("title")), text_of(field.get("id")).lower()
+    if id_ not in _KNOWN_IDS and name.strip().lower() in _BY_TITLE:
+        id_ = name.strip().lower()  # a field of one's own, which is called like one of 1Password's
     value = mapping(field.get("value"))
     key = mapping(value.get("sshKey"))
     if key:
         said = mapping(key.get("metadata"))
-        entry.private_key = text_of(key.get("privateKey")) or text_of(said.get("privateKey"))
+        # The one beside the metadata is not of one form in all exports.
+        entry.private_key = text_of(said.get("privateKey")) or text_of(key.get("privateKey"))
         entry.public_key = text_of(said.get("publicKey"))
         return
     if "file" in value:
@@ -154,6 +165,12 @@ def _field(entry: Entry, field: dict[str, object], section: str) -> None:
         entry.expires_us = _seconds(value["date"])
     else:
         entry.fields.append((f"{section}: {name}" if section.strip() else name, text))
+
+
+def _plain(value: object) -> str:
+    """The text of a login field, which may be an object: an address that was made by a mail service, for one."""
+    said = mapping(value)
+    return text_of(said.get("email_address") or said.get("string")) if said else text_of(value)
 
 
 def _text(value: dict[str, object]) -> str:

@@ -126,6 +126,48 @@ def test_1pux_becomes_credentials_by_the_category():
     assert by_name(found, "Gone").skipped == "it is archived in 1Password"
 
 
+def test_1pux_loses_no_field_of_a_login_and_takes_own_ones_by_their_title():
+    """The forms are those that Bitwarden's importer of 1PUX reads: login fields may be objects, ids may be anything."""
+    document = exports.onepassword()
+    (vault,) = document["accounts"][0]["vaults"]
+    login, database, *_ = vault["items"]
+    login["details"]["loginFields"] = [
+        {"designation": "username", "fieldType": "E", "name": "u", "value": {"email_address": "bob@mail.example"}},
+        {"designation": "password", "fieldType": "P", "name": "p", "value": exports.PASSWORD},
+        {"designation": "", "fieldType": "T", "name": "tenant", "value": "acme-7"},
+        {"designation": "", "fieldType": "P", "name": "pin", "value": exports.HIDDEN},
+        {"designation": "", "fieldType": "C", "name": "remember me", "value": "✓"},
+    ]
+    login["details"]["passwordHistory"] = [{"value": exports.SECOND, "time": 1700000000}]
+    database["details"]["sections"] = [
+        {
+            "title": "Own",
+            "fields": [
+                {"id": "zx81", "title": "Password", "value": {"concealed": exports.SECOND}},
+                {"id": "zx82", "title": "username", "value": {"string": "orders"}},
+            ],
+        }
+    ]
+    found = read(exports.as_1pux(as_json(document)), "1password-1pux")
+    gitea, orders = by_name(found, "Gitea"), by_name(found, "Orders")
+    assert gitea.draft.username == "bob@mail.example"
+    assert held([gitea])["Gitea"]["notes"] == f"tenant: acme-7\npin: {exports.HIDDEN}"
+    assert "its earlier passwords were not taken in" in gitea.remarks
+    assert exports.SECOND not in str(held([gitea]))
+    assert (held([orders])["Orders"], orders.draft.username) == ({"password": exports.SECOND}, "orders")
+
+
+def test_what_bitwarden_keeps_in_its_archive_is_told_and_left_out():
+    document = exports.bitwarden()
+    login = document["items"][0]
+    kept = {**login, "name": "Kept", "passwordHistory": [{"lastUsedDate": "2026-01-01T00:00:00Z", "password": "x"}]}
+    document["items"] = [{**login, "archivedDate": "2026-02-01T00:00:00.000Z"}, kept]
+    archived, taken = read(as_json(document), "bitwarden-json")
+    assert archived.skipped == "it is archived in Bitwarden"
+    assert taken.draft is not None
+    assert taken.remarks == ("its earlier passwords were not taken in",)
+
+
 def test_1password_csv_itglue_and_hudu():
     (gitea, gone) = read(exports.ONEPASSWORD_CSV, "1password-csv")
     assert (gitea.draft.tags, gitea.draft.client, gone.skipped) == (("a", "b"), "", "it is archived there")

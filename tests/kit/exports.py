@@ -120,7 +120,8 @@ def onepassword() -> dict[str, object]:
         item("112", "Stripe", field("credential", "credential", concealed=TOKEN),
              field("expires", "valid until", date=1830297600), field("x", "webhook", concealed=HIDDEN)),
         item("114", "Deploy key", field("private_key", "private key", sshKey={
-            "privateKey": KEY, "metadata": {"publicKey": "ssh-ed25519 AAAA", "fingerprint": "x", "keyType": "ed25519"}})),
+            "privateKey": "of another form in some exports", "metadata": {
+                "privateKey": KEY, "publicKey": "ssh-ed25519 AAAA", "fingerprint": "x", "keyType": "ed25519"}})),
         item("003", "Door", notesPlain=NOTE),
         item("002", "Visa", field("ccnum", "number", creditCardNumber="4111111111111111")),
         {**item("001", "Gone", loginFields=login), "state": "archived"},
