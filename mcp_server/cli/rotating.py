@@ -169,9 +169,11 @@ def _say(done: Rotated, *, as_json: bool) -> None:
         return
     began = "gone on where it stopped; " if done.resumed else ""
     if done.level == "client":
-        print(f"{began}{done.clients} client keys replaced, {done.versions} data keys wrapped anew")
+        print(
+            f"{began}{show.many(done.clients, 'client key')} replaced, {show.many(done.versions, 'data key')} wrapped anew"
+        )
     else:
-        print(f"{began}{done.versions} versions sealed again under fresh data keys")
+        print(f"{began}{show.many(done.versions, 'version')} sealed again under fresh data keys")
     if done.left:
         show.note(f"{done.left} versions do not open and stay as they are: claudetools audit verify")
 
@@ -191,7 +193,8 @@ def turned_facts(done: Turned) -> dict[str, object]:
 
 def say_turned(done: Turned) -> None:
     """The same, for people."""
-    print(f"the root key was replaced: {done.client_keys} client keys, {done.rows} rows and {done.values} values")
+    what = f"{show.many(done.client_keys, 'client key')}, {show.many(done.rows, 'row')} and {show.many(done.values, 'value')}"
+    print(f"the root key was replaced: {what}")
     if done.new_recovery_key:
         show.note("the new recovery key counts from now on; the one before opens only backups that were made before")
     if done.machines:

@@ -50,6 +50,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(made)
 
 
+def many(count: int, thing: str) -> str:
+    """So many of a thing, with its plural."""
+    return f"{count} {thing if count == 1 else thing + 's'}"
+
+
 def pairs(items: Iterable[tuple[str, object]]) -> None:
     """Prints names and their values, leaving out what is empty."""
     filled = [(name, clean(value)) for name, value in items if value not in ("", None, (), [])]
