@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, select
 
 from domain.identity import Agent, Machine, Person
 from domain.ids import is_id
+from storage.engine import is_mariadb
 from storage.guard import Guard, first_come
 from storage.schema import agents, machines, persons
 
@@ -63,6 +64,12 @@ class Identity:
     def person_names(self) -> list[str]:
         """Every person's name; unchecked, for choosing only."""
         return list(self._connection.execute(select(persons.c.name).order_by(persons.c.created_us)).scalars())
+
+    def hold_persons(self) -> None:
+        """From now on until the end of the unit nobody else changes a person: who is left may be counted."""
+        if is_mariadb(self._connection):  # SQLite has one writer at a time
+            query = select(persons.c.person_id).order_by(persons.c.person_id).with_for_update()
+            self._connection.execute(query).all()
 
     def add_person(self, person: Person) -> None:
         """Adds a person.  Raises Conflict where the name is taken."""

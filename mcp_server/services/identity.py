@@ -34,6 +34,7 @@ from mcp_server.keyring import Keyring
 from mcp_server.work import AuditedUnit, Unit, Work
 
 MAX_NAME = 64
+_ENROLL = "an owner can enroll it again: claudetools agent enroll"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,11 @@ class Identity:
 
         def token(unit: Unit) -> Claims:
             agent = _agent(unit, agent_id)
-            _must_be_active(agent.state, f"the agent {agent.name} was revoked")
-            return self._claims(agent.owner_id, agent.agent_id, session_id, agent.scopes, AGENT_TOKEN_SECONDS)
+            _must_be_active(agent.state, f"the agent {agent.name} was revoked", _ENROLL)
+            owner = _person(unit, agent.owner_id)
+            # An agent never has more rights than whom it acts for has now.
+            scopes = agent.scopes & ROLE_SCOPES.get(owner.role, frozenset())
+            return self._claims(agent.owner_id, agent.agent_id, session_id, scopes, AGENT_TOKEN_SECONDS)
 
         return self._proved("agent.prove", stored, secret, token, "./setup.sh")
 
@@ -98,7 +102,8 @@ class Identity:
 
         def token(unit: Unit) -> Claims:
             person = _person(unit, name)
-            _must_be_active(person.state, f"{person.name} was shut out")
+            again = f"an owner can let you in again: claudetools person restore {person.name}"
+            _must_be_active(person.state, f"{person.name} was shut out", again)
             scopes = ROLE_SCOPES.get(person.role, frozenset())
             return self._claims(person.person_id, "", "", scopes, LOGIN_SECONDS)
 
@@ -308,9 +313,9 @@ def _fits(stored: str, offered: str) -> bool:
     return True
 
 
-def _must_be_active(state: str, message: str) -> None:
+def _must_be_active(state: str, message: str, hint: str) -> None:
     if state != "active":
-        raise Denied(message, hint="an owner can enroll it again: claudetools agent enroll")
+        raise Denied(message, hint=hint)
 
 
 def _agent(unit: Unit, agent_id: str) -> Agent:

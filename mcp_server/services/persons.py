@@ -9,7 +9,7 @@ from domain import policy
 from domain.actors import Actor, Subject
 from domain.errors import Conflict, Denied, Invalid, NotFound
 from domain.identity import ROLE_SCOPES, ROLES, Person, check_password_form, hash_secret
-from domain.ids import new_id
+from domain.ids import is_id, new_id
 from domain.plain import Plain
 from mcp_server.work import AuditedUnit, Unit, Work
 
@@ -62,6 +62,8 @@ class Persons:
         wrong = {}
         if not 1 <= len(name.strip()) <= MAX_NAME or name != name.strip() or not name.isprintable():
             wrong["name"] = f"1 to {MAX_NAME} printable characters, without spaces around it"
+        elif is_id(name, "pe"):
+            wrong["name"] = "has the form of an id, by which nobody could be found"
         if role not in ROLES:
             wrong["role"] = "one of: " + ", ".join(ROLES)
         if wrong:
@@ -138,6 +140,7 @@ class Persons:
     def _changed(self, actor: Actor, action: str, name: str, change: Callable[[AuditedUnit, Person], Person]) -> Person:
         def do(unit: AuditedUnit) -> Person:
             policy.persons(actor)
+            unit.identity.hold_persons()  # before anything is read of whom: two owners may be at it at once
             person = _person(unit, name)
             unit.about(Subject("person", person.person_id, person.name))
             after = change(unit, person)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.actors import Actor
 from domain.errors import Broken, Denied, Unauthenticated
+from domain.identity import ROLE_SCOPES
 from mcp_server.keyring import Keyring
 from mcp_server.work.unit import Unit
 from storage.sight import Question
@@ -24,8 +25,8 @@ def question_of(actor: Actor, *, credential: str = "", field: str = "", opens: b
 def admit(unit: Unit, actor: Actor) -> None:
     """Checks that who acts is still allowed in.
 
-    Raises Denied for a revoked agent, person or machine, Unauthenticated for one that does not
-    exist, Broken for a row that was tampered with.
+    Raises Denied for a revoked agent, person or machine and for rights that were taken since the
+    proof, Unauthenticated for one that does not exist, Broken for a row that was tampered with.
     """
     machine = unit.identity.machine(actor.machine_id or actor.id)
     if machine is None:
@@ -39,6 +40,10 @@ def admit(unit: Unit, actor: Actor) -> None:
         raise Unauthenticated("that person does not exist", hint="claudetools login")
     if person.state != "active":
         raise Denied("that person was shut out", hint="ask an owner of the vault")
+    rights = ROLE_SCOPES.get(person.role, frozenset())
+    # Who sets a machine up acts by holding its keys, not by a role.
+    if actor.kind == "person" and "person" in actor.verified and not actor.scopes <= rights:
+        raise Denied(f"{person.name} has fewer rights now than this login", hint="claudetools login")
     if actor.kind == "agent":
         agent = unit.identity.agent(actor.id)
         if agent is None:
@@ -50,6 +55,11 @@ def admit(unit: Unit, actor: Actor) -> None:
             )
         if agent.machine_id != actor.machine_id or agent.owner_id != actor.owner_id:
             raise Denied("that agent belongs to another machine or person")
+        if not actor.scopes <= agent.scopes & rights:
+            raise Denied(
+                f"the agent {agent.name} has fewer rights now than when it proved itself",
+                hint="it proves itself anew within 15 minutes, or when Claude Code is started again",
+            )
 
 
 class OwnKey:

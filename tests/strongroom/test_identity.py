@@ -385,7 +385,8 @@ def test_without_its_scope_an_act_is_denied_and_recorded_and_changes_nothing(
 ):
     vault = story()
     scope, act = acts(vault)[action]
-    who = dataclasses.replace(getattr(vault, kind), scopes=SCOPES - {scope})
+    actor = getattr(vault, kind)
+    who = dataclasses.replace(actor, scopes=actor.scopes - {scope})
     rows = vault.dump()
     with vault.writes() as entries, pytest.raises(Denied) as refused:
         act(who)
@@ -406,7 +407,7 @@ def test_with_its_scope_alone_an_act_is_allowed(story: Callable[[], Vault], acti
 def test_looking_into_the_registry_needs_its_scope(story: Callable[[], Vault]):
     vault = story()
     with pytest.raises(Denied, match="registry:read"):
-        vault.app.registry.find(dataclasses.replace(vault.agent, scopes=SCOPES - {"registry:read"}))
+        vault.app.registry.find(dataclasses.replace(vault.agent, scopes=vault.agent.scopes - {"registry:read"}))
 
 
 def test_an_agent_enrolled_with_less_can_do_less(story: Callable[[], Vault]):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from domain.actors import Actor
-from domain.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from domain.errors import ClaudeToolsError, Conflict, Denied, Invalid, NotFound, Unauthenticated
+from domain.ids import new_id
 from domain.plain import Plain
+from mcp_server.bootstrap import App, build
+from mcp_server.config import load_settings
 from tests.strongroom.vault import PASSWORD, PERSON, Vault
 
 FIRST, OTHER = Plain("another good password"), Plain("one more good password")
@@ -17,6 +22,17 @@ FIRST, OTHER = Plain("another good password"), Plain("one more good password")
 def log_in(vault: Vault, name: str, password: Plain = FIRST) -> Actor:
     """A person who has logged in."""
     return vault.app.identity.actor(vault.app.identity.login(name, password.expose()))
+
+
+def agent_of(vault: Vault, owner: Actor, name: str = "bens-agent") -> Actor:
+    """An agent that acts for a person on this machine, proved."""
+    view, _ = vault.app.identity.enroll(owner, name)
+    with vault.app.work.reading(owner) as unit:
+        stored = unit.identity.agent(view.agent_id)
+    assert stored is not None
+    return replace(
+        vault.agent, id=stored.agent_id, name=name, owner_id=owner.id, owner_name=owner.name, scopes=stored.scopes
+    )
 
 
 @pytest.fixture
@@ -67,6 +83,8 @@ def test_an_agent_changes_no_password(vault: Vault):
 
 
 def test_who_is_shut_out_is_refused_at_once_with_all_agents_and_let_in_again(vault: Vault, ben: Actor):
+    agent = agent_of(vault, ben)
+    vault.app.credentials.search(agent)
     vault.app.persons.revoke(vault.person, "ben")
     with pytest.raises(Denied):
         vault.app.credentials.search(ben)
@@ -74,8 +92,82 @@ def test_who_is_shut_out_is_refused_at_once_with_all_agents_and_let_in_again(vau
         log_in(vault, "ben")
     with pytest.raises(Conflict):
         vault.app.persons.revoke(vault.person, "ben")
+    with pytest.raises(Denied):
+        vault.app.credentials.search(agent)
     vault.app.persons.restore(vault.person, "ben")
     vault.app.credentials.search(log_in(vault, "ben"))
+    vault.app.credentials.search(agent)
+
+
+def test_who_was_shut_out_is_told_who_lets_him_in(vault: Vault, ben: Actor):
+    vault.app.persons.revoke(vault.person, ben.name)
+    with pytest.raises(Denied) as refused:
+        log_in(vault, ben.name)
+    assert refused.value.hint == "an owner can let you in again: claudetools person restore ben"
+
+
+def test_rights_that_were_taken_are_gone_at_once_for_a_person_and_the_agents(vault: Vault, ben: Actor):
+    vault.add(client="acme", name="Wiki", username="a")
+    agent = agent_of(vault, ben)
+    for actor in (ben, agent):
+        assert vault.app.credentials.reveal(actor, "acme/wiki/a", purpose="look").value
+    vault.app.persons.set_role(vault.person, "ben", "auditor")
+    for actor in (ben, agent):
+        with pytest.raises(Denied, match="fewer rights"):
+            vault.app.credentials.reveal(actor, "acme/wiki/a", purpose="look")
+        with pytest.raises(Denied, match="fewer rights"):
+            vault.app.credentials.search(actor)
+    assert "credentials:decrypt" not in log_in(vault, "ben").scopes
+    vault.app.credentials.search(log_in(vault, "ben"))
+
+
+def test_an_agent_proves_itself_with_no_more_rights_than_its_owner_has_then(vault: Vault):
+    vault.app.persons.add(vault.person, "ben", "owner", FIRST)
+    ben = log_in(vault, "ben")
+    vault.app.persons.set_role(ben, PERSON, "auditor")
+    with pytest.raises(Denied):
+        vault.app.credentials.search(vault.agent)
+    agent = vault.app.identity.actor(vault.app.identity.prove(vault.secret))
+    vault.app.credentials.search(agent)
+    assert all(scope.endswith(":read") for scope in agent.scopes)
+    vault.app.persons.set_role(ben, PERSON, "technician")
+    assert "credentials:decrypt" in vault.app.identity.actor(vault.app.identity.prove(vault.secret)).scopes
+
+
+def test_a_new_owner_has_the_rights_from_the_next_login(vault: Vault, ben: Actor):
+    vault.app.persons.set_role(vault.person, "ben", "owner")
+    with pytest.raises(Denied):
+        vault.app.persons.add(ben, "eve", "auditor", FIRST)
+    vault.app.persons.add(log_in(vault, "ben"), "eve", "auditor", FIRST)
+
+
+@pytest.mark.parametrize("way", ["revoke", "set_role"])
+def test_two_owners_that_shut_each_other_out_at_once_leave_one(vault: Vault, way: str):
+    vault.app.persons.add(vault.person, "ben", "owner", FIRST)
+    other = build(load_settings(vault.home))
+    for _ in range(5):
+        anna, ben = log_in(vault, PERSON, Plain(PASSWORD)), log_in(vault, "ben")
+        gate = threading.Barrier(2)
+
+        def shut_out(app: App, actor: Actor, whom: str, gate: threading.Barrier = gate) -> bool:
+            gate.wait()
+            try:
+                app.persons.revoke(actor, whom) if way == "revoke" else app.persons.set_role(actor, whom, "auditor")
+            except ClaudeToolsError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(shut_out, vault.app, anna, "ben")
+            second = pool.submit(shut_out, other, ben, PERSON)
+            assert [first.result(), second.result()].count(True) == 1
+        stays, goes = (PERSON, "ben") if first.result() else ("ben", PERSON)
+        owner = log_in(vault, stays, Plain(PASSWORD) if stays == PERSON else FIRST)
+        if way == "revoke":
+            vault.app.persons.restore(owner, goes)
+        else:
+            vault.app.persons.set_role(owner, goes, "owner")
+    other.close()
 
 
 def test_a_vault_keeps_an_owner(vault: Vault, ben: Actor):
@@ -100,6 +192,7 @@ def test_a_vault_keeps_an_owner(vault: Vault, ben: Actor):
         (" eve", "technician", "name"),
         ("e\nve", "technician", "name"),
         ("eve", "king", "role"),
+        (new_id("pe"), "technician", "name"),
     ],
 )
 def test_a_person_that_cannot_be_is_refused_with_the_field(vault: Vault, name: str, role: str, field: str):
