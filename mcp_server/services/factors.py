@@ -46,7 +46,6 @@ class Factors:
                 fields={"code": "six digits that your authenticator shows now; its clock must be right"},
                 hint=_ADD,
             )
-        sealed = self._keyring.seal_factor(_whose(actor), seed)
 
         def add(unit: AuditedUnit) -> None:
             policy.approve(actor)
@@ -55,6 +54,8 @@ class Factors:
             found = unit.approvals.factor(person_id)
             if found is not None and found.state == "active":
                 raise Conflict("you have a second factor already", hint="claudetools factor remove")
+            # Sealed in here: where the root key was turned meanwhile, this is called again with the new one.
+            sealed = self._keyring.seal_factor(person_id, seed)
             made = SecondFactor(person_id, sealed, "active", step, unit.now_us)
             if found is None:
                 unit.approvals.add_factor(made)

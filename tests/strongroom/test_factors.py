@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pyotp
 import pytest
 
 from domain.approvals import STEP_S
-from domain.errors import Conflict, Denied, Invalid, NotFound, TooMany, Unauthenticated
+from domain.errors import Broken, Conflict, Denied, Invalid, NotFound, TooMany, Unauthenticated
 from domain.plain import Plain
 from mcp_server.bootstrap import build
+from mcp_server.bootstrap.turning import Wanted, turn_root
 from mcp_server.config import load_settings
 from mcp_server.services.factors import address_of
 from tests.strongroom.vault import Clock, Vault
@@ -79,6 +83,105 @@ def test_one_of_two_processes_that_take_the_same_code_at_once_is_refused(timed: 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(prove, (timed.app, other))) == ["refused", "taken"]
     other.close()
+
+
+PROVER = """
+import sys
+from pathlib import Path
+from domain.errors import Unauthenticated
+from mcp_server.bootstrap import build
+from mcp_server.config import load_settings
+
+app = build(load_settings(Path(sys.argv[1])))
+actor = app.identity.actor(sys.argv[2])
+print("ready", flush=True)
+for code in sys.stdin:
+    try:
+        app.factors.prove(actor, code)
+    except Unauthenticated as refused:
+        print(refused.message, flush=True)
+    else:
+        print("taken", flush=True)
+app.close()
+"""
+"""A process that takes the codes on its stdin, one a line."""
+
+
+def test_no_code_is_taken_by_two_processes(vault: Vault):
+    seed = vault.app.factors.begin(vault.person)
+    totp, now = pyotp.TOTP(seed.expose()), int(time.time())
+    vault.app.factors.add(vault.person, seed, totp.at(now - STEP_S))
+    words = [sys.executable, "-c", PROVER, str(vault.home), vault.template.person_token]
+    provers = [subprocess.Popen(words, stdin=-1, stdout=-1, text=True) for _ in range(2)]  # noqa: S603  # our own words
+    try:
+        assert [one.stdout.readline() for one in provers if one.stdout] == ["ready\n"] * 2
+        for code in (totp.at(now), totp.at(now + STEP_S)):
+            for one in provers:
+                one.stdin.write(f"{code}\n")  # type: ignore[union-attr]
+            for one in provers:
+                one.stdin.flush()  # type: ignore[union-attr]
+            said = sorted(one.stdout.readline().strip() for one in provers if one.stdout)
+            assert said == ["taken", "that one-time code was shown already"]
+    finally:
+        for one in provers:
+            one.communicate(timeout=30)
+    assert [one.returncode for one in provers] == [0, 0]
+    assert vault.app.audit.verify().ok
+
+
+def test_each_try_is_one_entry_about_the_factor(timed: Vault, app: Authenticator):
+    with timed.writes() as entries:
+        timed.app.factors.prove(timed.person, app.code())
+        with pytest.raises(Unauthenticated) as wrong:
+            timed.app.factors.prove(timed.person, app.code())
+    told = [(e["action"], e["outcome"], e["subject_type"], e["subject_id"], e["subject_name"]) for e in entries]
+    about = ("second_factor", timed.person.id, timed.person.name)
+    assert told == [("factor.prove", "ok", *about), ("factor.prove", "denied", *about)]
+    assert [e["subject_revision"] is not None for e in entries] == [True, False]
+    assert wrong.value.entry == entries[1]["entry_id"]
+
+
+def test_a_turned_root_key_keeps_a_factor_and_a_removed_one(timed: Vault, app: Authenticator, clock: Clock):
+    password = Plain("another good password")
+    timed.app.persons.add(timed.person, "ben", "technician", password)
+    ben = timed.app.identity.actor(timed.app.identity.login("ben", password.expose()))
+    lost = timed.app.factors.begin(ben)
+    timed.app.factors.add(ben, lost, Authenticator(lost, clock).code())
+    timed.app.factors.remove_of(timed.person, "ben")
+    before = {row["person_id"]: row["sealed"] for row in timed.rows("second_factors")}
+    turn_root(timed.app, timed.person, Wanted(lambda _key: None), lambda _part, _done, _total: None)
+    after = {row["person_id"]: row["sealed"] for row in timed.rows("second_factors")}
+    assert len(after) == 2
+    assert all(after[person] != sealed for person, sealed in before.items())
+    timed.app.factors.prove(timed.person, app.code())
+    clock.pass_seconds(60)
+    fresh = build(load_settings(timed.home), clock=timed.clock)
+    fresh.factors.prove(timed.person, app.code())
+    assert not fresh.factors.has(ben)
+    assert fresh.audit.verify().ok
+    fresh.close()
+
+
+def test_a_factor_that_is_added_while_the_root_key_was_turned_elsewhere_opens(timed: Vault, clock: Clock):
+    other = build(load_settings(timed.home), clock=timed.clock)
+    seed = other.factors.begin(timed.person)
+    turn_root(timed.app, timed.person, Wanted(lambda _key: None), lambda _part, _done, _total: None)
+    other.factors.add(timed.person, seed, Authenticator(seed, clock).code())
+    clock.pass_seconds(60)
+    for one in (other, timed.app):
+        one.factors.prove(timed.person, Authenticator(seed, clock).code())
+        clock.pass_seconds(60)
+    other.close()
+
+
+def test_an_old_row_put_back_takes_no_code_again(timed: Vault, app: Authenticator):
+    (row,) = timed.rows("second_factors")
+    timed.app.factors.prove(timed.person, app.code())
+    timed.sql(
+        "UPDATE second_factors SET last_step = ?, revision = ?, mac = ?", row["last_step"], row["revision"], row["mac"]
+    )
+    with pytest.raises(Broken, match="rolled back"):
+        timed.app.factors.prove(timed.person, app.code())
 
 
 def test_five_wrong_codes_lock_for_five_minutes(timed: Vault, app: Authenticator, clock: Clock):
