@@ -104,7 +104,7 @@ def role(
     password_file: ask.PasswordFile = None,
     json: show.Json = False,
 ) -> None:
-    """Give a person another role; it counts from the next login.  Asks for your password; refuses under Claude Code."""
+    """Give a person another role; rights that it takes away are gone at once.  Asks for your password; refuses under Claude Code."""
     with acting.at_the_terminal("changing a role", password_file) as (vault, actor):
         done = vault.persons.set_role(actor, name, role)
     if json:
