@@ -60,9 +60,10 @@ class Approvals:
     # Second factors.
 
     def factor(self, person_id: str) -> SecondFactor | None:
-        """A person's, removed ones included.  Raises Broken."""
+        """A person's, removed ones included.  Raises Broken, also where the row was taken out."""
         row = self._guard.one(second_factors, FACTOR, "person_id", person_id=person_id)
         if row is None:
+            self._guard.must_be_new(FACTOR, person_id)  # else who takes the row out takes the code away
             return None
         return SecondFactor(**{name: row[name] for name in _FACTOR_COLUMNS} | {"sealed": as_bytes(row["sealed"])})
 

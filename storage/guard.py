@@ -96,6 +96,14 @@ class Guard:
                 hint="claudetools audit verify",
             )
 
+    def must_be_new(self, subject_type: str, subject_id: str) -> None:
+        """For a row that is not there and that nobody ever deletes: the audit log must not know it.  Raises Broken."""
+        query = select(func.max(audit_entries.c.subject_revision)).where(
+            audit_entries.c.subject_type == subject_type, audit_entries.c.subject_id == subject_id
+        )
+        if self._connection.execute(query).scalar() is not None:
+            raise Broken(f"{subject_type} {subject_id} is missing", hint="claudetools audit verify")
+
     def made(
         self, table: Table, make: Callable[[Mapping[str, Any]], T], row: Mapping[str, Any], **columns: str | int
     ) -> T:

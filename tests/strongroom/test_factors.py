@@ -174,6 +174,20 @@ def test_a_factor_that_is_added_while_the_root_key_was_turned_elsewhere_opens(ti
     other.close()
 
 
+def test_who_takes_the_row_out_takes_no_code_away(timed: Vault, seed: Plain, clock: Clock):
+    timed.sql("DELETE FROM second_factors")
+    fresh = timed.app.factors.begin(timed.person)
+    for act in (
+        lambda: timed.app.factors.has(timed.person),
+        lambda: timed.app.approvals.needs_code(timed.person),
+        lambda: timed.app.factors.add(timed.person, fresh, Authenticator(fresh, clock).code()),
+    ):
+        with pytest.raises(Broken, match="missing"):
+            act()
+    told = [(found.verdict, found.where) for found in timed.app.audit.verify().findings]
+    assert ("missing", f"second_factor {timed.person.id}") in told
+
+
 def test_an_old_row_put_back_takes_no_code_again(timed: Vault, app: Authenticator):
     (row,) = timed.rows("second_factors")
     timed.app.factors.prove(timed.person, app.code())

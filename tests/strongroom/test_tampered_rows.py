@@ -19,8 +19,6 @@ TABLES = {table.name: (table, subject, key) for table, subject, key in GUARDED}
 NOT_USED = {"vault"}
 # What is listed is missed in no act: an invitation that is gone lets nobody in.
 LISTED = {"invitations"}
-# Nor is a second factor that is gone: then there is none, and what asks for a code of it is refused.
-LISTED |= {"second_factors"}
 # By these an approval is found: one that is changed in them is another's, or none.
 FOUND_BY = {"approvals": {"credential_id", "person_id", "until_us", "withdrawn_us"}}
 
