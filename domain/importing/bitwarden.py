@@ -10,9 +10,17 @@ from domain.importing.texts import listed, mapping, text_of
 CSV_COLUMNS = ("name", "type", "login_password")
 """What every CSV of Bitwarden has."""
 ENCRYPTED = "that is an encrypted export of Bitwarden, which only Bitwarden opens"
+PROTECTED = "that is an encrypted export of Bitwarden with a password of its own, which only Bitwarden opens"
 UNENCRYPTED = "export it again in Bitwarden as .json (not encrypted), import that, and destroy the file"
 _LOGIN, _NOTE, _CARD, _IDENTITY, _SSH_KEY = 1, 2, 3, 4, 5
-_SKIPPED = {_CARD: "a card is no credential", _IDENTITY: "an identity is no credential"}
+_BANK_ACCOUNT, _DRIVER_LICENSE, _PASSPORT = 6, 7, 8
+_SKIPPED = {
+    _CARD: "a card is no credential",
+    _IDENTITY: "an identity is no credential",
+    _BANK_ACCOUNT: "a bank account is no credential",
+    _DRIVER_LICENSE: "a driver license is no credential",
+    _PASSPORT: "a passport is no credential",
+}
 _LINKED = 3
 """A custom field that stands for another one."""
 
@@ -21,7 +29,7 @@ def from_json(raw: bytes) -> list[Entry]:
     """The entries of a JSON export.  Raises Invalid for one that is encrypted."""
     whole = mapping(texts.parsed(raw))
     if whole.get("encrypted") or "encKeyValidation_DO_NOT_EDIT" in whole:
-        raise Invalid(ENCRYPTED, hint=UNENCRYPTED)
+        raise Invalid(PROTECTED if whole.get("passwordProtected") else ENCRYPTED, hint=UNENCRYPTED)
     if not isinstance(whole.get("items"), list):
         raise Invalid("the file has no list of items", fields={"items": "needed"}, hint="export it again")
     items = listed(whole["items"])

@@ -108,7 +108,10 @@ def _item(place: str, item: dict[str, object], vault: str) -> Entry:
         type="api_key" if category == _API else "",
         skipped=_SKIPPED.get(category, ""),
     )
-    if text_of(item.get("state")) == "archived":
+    state = text_of(item.get("state"))
+    if state == "trashed" or item.get("trashed") is True:
+        entry.skipped = "it is in 1Password's trash"
+    elif state == "archived":
         entry.skipped = "it is archived in 1Password"
     for one in listed(details.get("loginFields")):
         field = mapping(one)
@@ -178,6 +181,9 @@ def _text(value: dict[str, object]) -> str:
         if value.get(kind):
             said = value[kind]
             return text_of(said) or text_of(mapping(said).get("email_address"))
+    address = mapping(value.get("address"))
+    if address:
+        return ", ".join(text_of(part) for part in address.values() if text_of(part).strip())
     return next((text_of(said) for said in value.values() if text_of(said)), "")
 
 

@@ -168,6 +168,37 @@ def test_what_bitwarden_keeps_in_its_archive_is_told_and_left_out():
     assert taken.remarks == ("its earlier passwords were not taken in",)
 
 
+def test_bitwardens_newer_types_and_its_locked_exports_are_told_apart():
+    """Types 6 to 8 and the mark of an export with a password of its own, by the source of Bitwarden's clients."""
+    items = [{"type": kind, "name": str(kind)} for kind in (6, 7, 8, 9)]
+    assert {one.name: one.skipped for one in read(as_json({"items": items}), "bitwarden-json")} == {
+        "6": "a bank account is no credential",
+        "7": "a driver license is no credential",
+        "8": "a passport is no credential",
+        "9": "it is of a type that is not known here",
+    }
+    locked = refusal(as_json({"encrypted": True, "passwordProtected": True, "data": "x"}), "bitwarden-json")
+    assert "password of its own" in locked.message
+
+
+def test_1pux_keeps_an_address_and_tells_what_was_in_the_trash():
+    """An address's five parts by the types of Bitwarden's 1PUX importer, the trashed state by those of Proton Pass."""
+    parts = {"street": "Way 1", "city": "Town", "country": "de", "zip": "", "state": ""}
+    fields = [
+        {"title": "password", "id": "password", "value": {"concealed": exports.PASSWORD}},
+        {"title": "where", "id": "a", "value": {"address": parts}},
+    ]
+    item = {"categoryUuid": "110", "overview": {"title": "App"}, "details": {"sections": [{"fields": fields}]}}
+    gone = [
+        {**item, "overview": {"title": name}, **more}
+        for name, more in (("A", {"state": "trashed"}), ("B", {"trashed": True}))
+    ]
+    document = as_json({"accounts": [{"vaults": [{"attrs": {"name": "Acme"}, "items": [item, *gone]}]}]})
+    app, *rest = read(exports.as_1pux(document), "1password-1pux")
+    assert held([app]) == {"App": {"password": exports.PASSWORD, "notes": "where: Way 1, Town, de"}}
+    assert [one.skipped for one in rest] == ["it is in 1Password's trash"] * 2
+
+
 def test_1password_csv_itglue_and_hudu():
     (gitea, gone) = read(exports.ONEPASSWORD_CSV, "1password-csv")
     assert (gitea.draft.tags, gitea.draft.client, gone.skipped) == (("a", "b"), "", "it is archived there")
