@@ -13,6 +13,7 @@ from domain.importing.entries import Entry, port_of, too_many
 from domain.importing.texts import listed, mapping, text_of
 
 DOCUMENT = "export.data"
+_BITWARDEN_DOCUMENT = "data.json"
 MAX_MEMBERS = 100_000
 _OWN_VAULTS = frozenset({"private", "personal", "employee"})
 """Vaults that are named for being nobody else's: no client."""
@@ -76,6 +77,10 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
     names = [one.filename for one in members]
     if len(names) > MAX_MEMBERS:
         raise Invalid(f"the archive holds more than {MAX_MEMBERS} files", hint="export it again")
+    if DOCUMENT not in names and _BITWARDEN_DOCUMENT in names:
+        raise Invalid(
+            "that is an archive of Bitwarden with attachments", hint=f"unpack it and import the {_BITWARDEN_DOCUMENT} in it"
+        )
     if names.count(DOCUMENT) != 1:
         raise Invalid(f"the archive does not hold {DOCUMENT} once; it is none of 1Password", hint="export it again")
     for one in members:

@@ -199,6 +199,12 @@ def test_1pux_keeps_an_address_and_tells_what_was_in_the_trash():
     assert [one.skipped for one in rest] == ["it is in 1Password's trash"] * 2
 
 
+def test_an_archive_of_bitwarden_is_told_from_one_of_1password():
+    error = refusal(exports.as_1pux(as_json(exports.bitwarden()), name="data.json"), "1password-1pux")
+    assert "Bitwarden" in error.message
+    assert "data.json" in error.hint
+
+
 def test_1password_csv_itglue_and_hudu():
     (gitea, gone) = read(exports.ONEPASSWORD_CSV, "1password-csv")
     assert (gitea.draft.tags, gitea.draft.client, gone.skipped) == (("a", "b"), "", "it is archived there")
