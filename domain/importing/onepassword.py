@@ -79,7 +79,8 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         raise Invalid(f"the archive holds more than {MAX_MEMBERS} files", hint="export it again")
     if DOCUMENT not in names and _BITWARDEN_DOCUMENT in names:
         raise Invalid(
-            "that is an archive of Bitwarden with attachments", hint=f"unpack it and import the {_BITWARDEN_DOCUMENT} in it"
+            "that is an archive of Bitwarden with attachments",
+            hint=f"unpack it and import the {_BITWARDEN_DOCUMENT} in it",
         )
     if names.count(DOCUMENT) != 1:
         raise Invalid(f"the archive does not hold {DOCUMENT} once; it is none of 1Password", hint="export it again")

@@ -29,7 +29,12 @@ _TRIES = 3
 @app.command()
 def init(
     *,
-    person: Annotated[str, typer.Option("--person", help="Your name: the first person's, or in a vault that exists, whose machine this is.")] = "",
+    person: Annotated[
+        str,
+        typer.Option(
+            "--person", help="Your name: the first person's, or in a vault that exists, whose machine this is."
+        ),
+    ] = "",
     machine: Annotated[str, typer.Option("--machine", help="What this machine is called; else its host name.")] = "",
     agent: Annotated[str, typer.Option("--agent", help="What the agent on this machine is called.")] = "",
     password_file: ask.PasswordFile = None,
