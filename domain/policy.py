@@ -18,6 +18,8 @@ from domain.credentials import AT_MOST_SEALED, EXPOSURES, TYPES, Head
 from domain.errors import Denied, Invalid, NotFound
 from domain.rules import DAYS, Rules, looser
 
+APPROVES = "credentials:decrypt"
+"""Who may open a credential may let others."""
 _EVERYBODY = "registry:read"
 """What every role has."""
 
@@ -75,7 +77,7 @@ _SCOPES: dict[str, str] = {
     "factor.add": "credentials:read",
     "factor.prove": "credentials:read",
     "factor.remove": "credentials:read",
-    "approval.give": "credentials:decrypt",
+    "approval.give": APPROVES,
     "approval.withdraw": "credentials:decrypt",
     "backup.create": "keys:write",
 }

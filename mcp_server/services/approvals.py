@@ -162,7 +162,7 @@ def others_can_approve(unit: Unit, actor: Actor) -> bool:
         person = unit.identity.person(name)
         if person is None or person.state != "active" or person.person_id == (actor.owner_id or actor.id):
             continue
-        if "credentials:decrypt" in ROLE_SCOPES.get(person.role, frozenset()):
+        if policy.APPROVES in ROLE_SCOPES.get(person.role, frozenset()):
             return True
     return False
 

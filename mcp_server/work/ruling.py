@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from domain import policy
 from domain.actors import Actor
 from domain.credentials import Head
-from domain.policy import TO_CALLER, Met, Target
+from domain.identity import ROLE_SCOPES
+from domain.policy import APPROVES, TO_CALLER, Met, Target
 from domain.rules import Hours
 from mcp_server.work.unit import AuditedUnit, Unit
 
@@ -27,7 +28,7 @@ def must_meet(unit: Unit, actor: Actor, head: Head, field: str, target: Target =
         kinds = {
             one.kind
             for one in unit.approvals.valid(head.credential_id, whose, unit.now_us)
-            if (one.kind == "step_up") == (one.by_id == whose)
+            if (one.kind == "step_up") == (one.by_id == whose) and _may_approve(unit, one.by_id)
         }
     opened: list[int] = []
     if rules.uses is not None:
@@ -42,6 +43,12 @@ def must_meet(unit: Unit, actor: Actor, head: Head, field: str, target: Target =
         opened_us=opened,
     )
     policy.meet(actor, head, field, target, met)
+
+
+def _may_approve(unit: Unit, person_id: str) -> bool:
+    """Whether who gave an approval might give it still: it ends with the rights of whoever gave it."""
+    person = unit.identity.person(person_id)
+    return person is not None and person.state == "active" and APPROVES in ROLE_SCOPES.get(person.role, frozenset())
 
 
 def local_time(hours: Hours, now_us: int) -> datetime | None:

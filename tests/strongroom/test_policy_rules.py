@@ -204,6 +204,19 @@ def test_an_approval_ends_when_it_is_withdrawn(wiki: Vault):
         wiki.app.approvals.withdraw(ben, "ap_nothing")
 
 
+@pytest.mark.parametrize("taken", ["shut out", "an auditor"])
+def test_an_approval_ends_with_the_rights_of_whoever_gave_it(wiki: Vault, taken: str):
+    ben = second(wiki)
+    rule(wiki, approval=True)
+    wiki.app.approvals.give(ben, WIKI, "anna")
+    reveal(wiki, wiki.agent)
+    if taken == "shut out":
+        wiki.app.persons.revoke(wiki.person, "ben")
+    else:
+        wiki.app.persons.set_role(wiki.person, "ben", "auditor")
+    refused(wiki, wiki.agent, "anna has none")
+
+
 def test_nobody_approves_what_he_does_himself_and_no_agent_approves_anything(wiki: Vault):
     second(wiki)
     rule(wiki, approval=True)
