@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import string
 import subprocess
 import sys
@@ -35,7 +36,9 @@ def values() -> list[tuple[str, bytes]]:
 
 
 def printed(*command: str) -> bytes:
-    """What a program prints, as far as it goes."""
+    """What a program prints, as far as it goes; nothing of one that is not installed."""
+    if shutil.which(command[0]) is None:
+        return b""
     return subprocess.run(command, capture_output=True, check=False, timeout=60).stdout[:1_000_000]
 
 
