@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from domain.hosts import allows
-from domain.recipes import HTTP, PLACEHOLDER, Feed, Recipe, bad_url
+from domain.hosts import HTTP, allows
+from domain.recipes import PLACEHOLDER, Feed, Recipe, bad_url
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

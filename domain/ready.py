@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.recipes import HTTP
+from domain.hosts import HTTP
 
 _SQL = (
     r"(?i)(?:select|show|describe|desc|explain|with|insert|update|delete|call|set|create|alter|drop|grant|revoke|flush|analyze|optimize|"

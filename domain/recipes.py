@@ -24,8 +24,6 @@ from domain.hosts import HOST, allows
 RecipeState = Literal["draft", "approved", "retired"]
 GAP_KINDS = ("text", "host", "port", "url")
 OUTPUTS = ("masked", "outcome")
-HTTP = "http"
-"""In place of a program: the product makes the request itself (domain.asking)."""
 MOST_SECONDS = 600
 LONGEST_GAP = 4_000
 PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z0-9_]+)?)\}")

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.errors import Broken, Invalid
-from domain.hosts import HOST, allows
+from domain.hosts import HOST, HTTP, allows
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MINUTES_AN_HOUR = 60
@@ -100,8 +100,12 @@ class Rules:
         )
 
     def allows_program(self, path: str) -> bool:
-        """Whether a program (its real path) is among those that are listed, by path or by name."""
-        return not self.programs or path in self.programs or path.rpartition("/")[2] in self.programs
+        """Whether a program (its real path) is among those that are listed, by path or by name.
+
+        `http` is a request that the product makes itself; a program of that name is listed by its path.
+        """
+        name = path.rpartition("/")[2]
+        return not self.programs or path in self.programs or (name in self.programs and name != HTTP)
 
     def allows_hosts(self, hosts: Sequence[str]) -> bool:
         """Whether all hosts that a program may be sent to are among those that are listed; none known is not enough."""

@@ -181,7 +181,7 @@ def _ready(ready: str, more: list[str]) -> dict[str, Any]:
             fields={"--ready": "one of: " + ", ".join(READY)},
             hint="claudetools recipe ready",
         )
-    from domain.recipes import HTTP
+    from domain.hosts import HTTP
     from mcp_server.services.recipes import SEARCHED
 
     if one.programs == (HTTP,):

@@ -21,7 +21,6 @@ from mcp_server.services.running import KEPT_BYTES, Ended
 _TOLD = ("content-type", "location", "retry-after", "www-authenticate", "allow", "x-request-id")
 """Headers that are told: what says how it went.  Others may hold cookies and tokens of the server's own."""
 _NO_ANSWER = 1
-_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,8 @@ def _read(answer: httpx2.Response, until: float) -> tuple[bytes, int, bool]:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         return head + b"(the body is compressed, so that it cannot be masked: left out)\n", 0, False
     body, dropped = bytearray(), 0
-    for chunk in answer.iter_raw(_CHUNK):
+    # As it comes, not in pieces of one size: a server that sends a byte now and then would not be stopped at the limit.
+    for chunk in answer.iter_raw():
         room = KEPT_BYTES - len(body)
         body += chunk[:room]
         dropped += max(0, len(chunk) - room)

@@ -197,7 +197,8 @@ class Use:
     def with_agent(self, actor: Actor, reference: str, purpose: str, program: str, host: str) -> Iterator[Lent]:
         """An SSH agent that holds a credential's private key, for as long as the block runs.
 
-        It is lent to a program that logs in to this host, as far as the rules of the credential go.  Nobody sees the key, and it is on no disk.  Raises NotFound, Denied, Invalid, Unavailable.
+        It is lent to a program that logs in to this host, as far as the rules of the credential go.  Nobody sees the key, and
+        it is on no disk.  Raises NotFound, Denied, Invalid, Unavailable.
         """
         self._check(purpose, {})
         with self._work.permitted(actor, "credential.use", purpose=self._redaction.text(purpose)) as unit:

@@ -33,6 +33,7 @@ class Web:
     url: str
     authority: Authority
     asked: list[dict[str, str]] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def authorization(self) -> str:
@@ -58,6 +59,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._say(200, json.dumps({"access_token": "short-lived-token-0123456789", "token_type": "bearer"}))
         elif self.path.startswith("/away"):
             self._say(302, "", Location=urllib.parse.unquote(self.path.partition("?")[2]))
+        elif self.path.startswith("/drip"):
+            self.send_response(200)
+            self.end_headers()
+            while not self.web.ended.wait(0.05):  # a byte now and then, until nobody reads it any more
+                try:
+                    self.wfile.write(b".")
+                except OSError:
+                    return
         elif self.path.startswith("/echo"):
             self._say(200, f"you sent {said.get('authorization')}\n")
         elif self.path.startswith("/repository.git/"):
@@ -105,6 +114,7 @@ def serving(place: Path, *, client_certificates: bool = False) -> Iterator[Web]:
     try:
         yield web
     finally:
+        web.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

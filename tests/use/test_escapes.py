@@ -269,9 +269,9 @@ def test_nothing_starts_without_its_entry(vault: Vault, tmp_path: Path) -> None:
 
 
 def test_the_ready_made_recipes_are_recipes(vault: Vault) -> None:
+    from domain.hosts import HTTP
     from domain.ready import READY
     from domain.recipe_forms import read_recipe
-    from domain.recipes import HTTP
 
     for one in READY.values():
         said = {

@@ -101,6 +101,14 @@ def test_an_answer_that_holds_the_value_is_masked(vault: Vault, web: Web, truste
     assert basic("bot", VALUE).partition(" ")[2] not in used.output
 
 
+def test_a_server_that_never_ends_is_left_at_the_limit(vault: Vault, web: Web, trusted: list[str]) -> None:
+    reference = create(vault, "password", {"password": VALUE}, username="bot")
+    recipe = approve(vault, "http-basic", hosts=HERE, more=trusted, seconds=1)
+    used = use(vault, recipe, reference, address=f"{web.url}/drip")
+    assert used.stopped
+    assert used.output.startswith("HTTP 200 OK")
+
+
 @pytest.mark.parametrize(
     "address",
     [
